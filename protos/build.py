@@ -1,0 +1,71 @@
+"""Generate the gRPC stubs into `stubs/` and the image that buf checks.
+
+Run by `make protos`. protovalidate's wheel carries no .proto file; its generated module has the file's descriptor, which
+protoc reads as a FileDescriptorSet.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import grpc_tools
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from grpc_tools import protoc
+from protovalidate._gen.buf.validate import validate_pb
+
+PROTOS = Path(__file__).parent
+STUBS = PROTOS.parent / "stubs"
+WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
+VALIDATE = "buf/validate/validate.proto"
+# buf's image format: FileDescriptorProto extension 8042 { is_import (1): true }.
+BUF_IS_IMPORT = bytes.fromhex("d2f603" "02" "0801")
+
+
+def write_validate_descriptor(path: Path) -> None:
+    descriptor = FileDescriptorProto.FromString(validate_pb.desc().proto.to_binary())
+    path.write_bytes(FileDescriptorSet(file=[descriptor]).SerializeToString())
+
+
+def mark_imports(image: Path) -> None:
+    """Mark every file that is not ours as an import, so that buf lints ours alone."""
+    files = FileDescriptorSet.FromString(image.read_bytes())
+    for file in files.file:
+        if file.name not in own_protos():
+            file.MergeFromString(BUF_IS_IMPORT)
+    image.write_bytes(files.SerializeToString())
+
+
+def own_protos() -> list[str]:
+    return sorted(str(path.relative_to(PROTOS)) for path in PROTOS.rglob("*.proto"))
+
+
+def plugins() -> list[str]:
+    """Name mypy-protobuf's plugins by path: the virtual environment need not be active."""
+    folder = Path(sys.executable).parent
+    return [f"--plugin={name}={folder / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
+
+
+def run(*arguments: str) -> None:
+    if protoc.main(["protoc", *arguments]) != 0:
+        sys.exit(f"protoc failed: {' '.join(arguments)}")
+
+
+def main() -> None:
+    shutil.rmtree(STUBS, ignore_errors=True)
+    STUBS.mkdir()
+    validate = STUBS / "validate.binpb"
+    write_validate_descriptor(validate)
+    sources = [f"-I{PROTOS}", f"-I{WELL_KNOWN}", f"--descriptor_set_in={validate}", *plugins()]
+    python = [f"--python_out={STUBS}", f"--mypy_out=quiet:{STUBS}"]
+    run(*sources, *python, VALIDATE)
+    run(*sources, *python, f"--grpc_python_out={STUBS}", f"--mypy_grpc_out=quiet:{STUBS}", *own_protos())
+    image = STUBS / "image.binpb"
+    run(*sources, "--include_imports", "--include_source_info", f"--descriptor_set_out={image}", *own_protos())
+    mark_imports(image)
+    for module in STUBS.rglob("*_pb2.py"):
+        for folder in list(module.relative_to(STUBS).parents)[:-1]:
+            (STUBS / folder / "__init__.py").touch()
+
+
+if __name__ == "__main__":
+    main()
