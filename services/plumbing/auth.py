@@ -1,0 +1,98 @@
+"""Who calls, and what they may do: JSON Web Tokens checked against the issuer's keys (RFC 7519, RFC 7517)."""
+
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import jwt
+
+from services.plumbing.config import AuthSettings
+from services.plumbing.errors import Forbidden, Unauthenticated, Unavailable
+
+ALGORITHMS = ["ES256", "RS256", "EdDSA"]
+LEEWAY_SECONDS = 5
+CACHED_TOKENS_MAX = 20_000
+ALL_STORES = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The subject of a token and what it carries."""
+
+    subject: str
+    scopes: frozenset[str]
+    stores: frozenset[str]
+    expires: float
+    # Set by the server: the method was opened by the narrower scope, so only own resources may be seen.
+    own_only: bool = False
+
+    def may_act_for_store(self, store: str) -> bool:
+        return ALL_STORES in self.stores or store in self.stores
+
+    def require_store(self, store: str) -> None:
+        """Refuses: Forbidden FOREIGN_STORE."""
+        if not self.may_act_for_store(store):
+            raise Forbidden("the token is for another store", reason="FOREIGN_STORE", store=store)
+
+    def require_own(self, subject: str) -> None:
+        """Refuses: Forbidden NOT_YOURS, where only the caller's own resources are open."""
+        if self.own_only and subject != self.subject:
+            raise Forbidden("the token opens only its subject's own", reason="NOT_YOURS")
+
+
+_caller: ContextVar[Caller] = ContextVar("caller")
+
+
+def current_caller() -> Caller:
+    return _caller.get()
+
+
+def set_caller(caller: Caller) -> None:
+    _caller.set(caller)
+
+
+class TokenVerifier:
+    """Believes tokens of one issuer. Each token's signature is checked once while it lives."""
+
+    def __init__(self, settings: AuthSettings) -> None:
+        self._settings = settings
+        self._keys = jwt.PyJWKClient(settings.jwks_url, cache_keys=True, lifespan=300, timeout=5)
+        self._known: dict[str, Caller] = {}
+
+    def known(self, token: str) -> Caller | None:
+        """The caller of a token already verified. Refuses: Unauthenticated TOKEN_EXPIRED."""
+        caller = self._known.get(token)
+        if caller is not None and caller.expires + LEEWAY_SECONDS < time.time():
+            del self._known[token]
+            raise Unauthenticated("the token has expired", reason="TOKEN_EXPIRED")
+        return caller
+
+    def verify(self, token: str) -> Caller:
+        """Check a token; may fetch the issuer's keys. Refuses: Unauthenticated, Unavailable."""
+        try:
+            key = self._keys.get_signing_key_from_jwt(token)
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=ALGORITHMS,
+                audience=self._settings.audience,
+                issuer=self._settings.issuer,
+                leeway=LEEWAY_SECONDS,
+                options={"require": ["exp", "iat", "sub", "iss", "aud"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated("the token has expired", reason="TOKEN_EXPIRED") from None
+        except jwt.PyJWKClientConnectionError:
+            raise Unavailable("the issuer's keys cannot be read", reason="ISSUER_DOWN") from None
+        except jwt.PyJWTError:
+            raise Unauthenticated("the token is not valid", reason="TOKEN_INVALID") from None
+        caller = Caller(
+            subject=str(claims["sub"]),
+            scopes=frozenset(str(claims.get("scope", "")).split()),
+            stores=frozenset(map(str, claims.get("stores", ()))),
+            expires=float(claims["exp"]),
+        )
+        if len(self._known) >= CACHED_TOKENS_MAX:
+            self._known.clear()
+        self._known[token] = caller
+        return caller

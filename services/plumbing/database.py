@@ -1,0 +1,111 @@
+"""PostgreSQL: engines, transactions, migrations and arrays as parameters."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+# A statement that runs longer, or waits longer for a lock, is a fault and must not pile up others.
+STATEMENT_TIMEOUT_MS = 60_000
+LOCK_TIMEOUT_MS = 20_000
+CONNECT_TIMEOUT_SECONDS = 5
+
+
+def engine(url: str, *, pool_size: int = 8) -> Engine:
+    """An engine with a bounded pool and bounded statements, in UTC."""
+    created = create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=CONNECT_TIMEOUT_SECONDS,
+        pool_pre_ping=True,
+        # Statements' parameters carry personal data; errors, and so logs, must not.
+        hide_parameters=True,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+    )
+    event.listen(created, "connect", _bound_session)
+    return created
+
+
+def _bound_session(connection: Any, _record: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SET statement_timeout = {STATEMENT_TIMEOUT_MS}; SET lock_timeout = {LOCK_TIMEOUT_MS};"
+            "SET timezone = 'UTC'"
+        )
+    connection.commit()
+
+
+@contextmanager
+def transaction(source: Engine) -> Iterator[Connection]:
+    """One visible transaction: committed at the end of the block, rolled back when it raises."""
+    with source.begin() as connection:
+        yield connection
+
+
+def connection_was_lost(error: Exception) -> bool:
+    """Whether what happened to the transaction is unknown: the server went away, perhaps after COMMIT."""
+    if isinstance(error, InterfaceError):
+        return True
+    if isinstance(error, OperationalError):
+        return error.connection_invalidated or getattr(error.orig, "pgcode", None) in _GOING_AWAY
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+# Without a code the connection broke; class 57P is the server shutting down, crashing or starting.
+_GOING_AWAY = {None, "57P01", "57P02", "57P03"}
+
+
+def array(values: Iterable[object]) -> str:
+    """A PostgreSQL array literal of numbers or other values that need no quoting.
+
+    One text parameter a column is several times cheaper for client and server than a list, which
+    psycopg2 renders as an ARRAY[...] expression of that many constants.
+    """
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def text_array(values: Iterable[str | None]) -> str:
+    """A PostgreSQL array literal of texts; None is NULL."""
+    return "{" + ",".join(map(_quoted, values)) + "}"
+
+
+def _quoted(value: str | None) -> str:
+    if value is None:
+        return "NULL"
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def migrate(url: str, migrations: Path, **options: object) -> None:
+    """Bring a service's database to the newest version; a second migrator waits for the first.
+
+    options are seen by the migrations as `context.config.attributes`.
+    """
+    configuration = alembic.config.Config()
+    configuration.set_main_option("script_location", str(migrations))
+    configuration.attributes.update(options)
+    migrating = engine(url, pool_size=1)
+    try:
+        with migrating.connect() as connection:
+            # Held by the session, so that it outlives the transactions of single migrations.
+            connection.exec_driver_sql("SELECT pg_advisory_lock(hashtext('migrate'))")
+            connection.commit()
+            configuration.attributes["connection"] = connection
+            alembic.command.upgrade(configuration, "head")
+            connection.exec_driver_sql("SELECT pg_advisory_unlock(hashtext('migrate'))")
+            connection.commit()
+    finally:
+        migrating.dispose()
+
+
+def run_migrations(context: Any) -> None:
+    """What a service's `migrations/env.py` does."""
+    connection = context.config.attributes["connection"]
+    context.configure(connection=connection, transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()

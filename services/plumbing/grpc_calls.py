@@ -1,0 +1,261 @@
+"""What happens around every call of a server: access, validation, errors, metrics and the log."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import grpc
+from google.protobuf import any_pb2, descriptor_pool
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+from plumbing.v1 import access_pb2
+from protovalidate import Validator
+
+from services.plumbing import errors
+from services.plumbing.auth import Caller, TokenVerifier, set_caller
+from services.plumbing.telemetry import GRPC_HANDLED, GRPC_SECONDS
+
+log = logging.getLogger("grpc")
+
+Handler = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
+
+STATUS_OF: tuple[tuple[type[errors.Refused], grpc.StatusCode], ...] = (
+    (errors.Invalid, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
+    (errors.Forbidden, grpc.StatusCode.PERMISSION_DENIED),
+    (errors.Missing, grpc.StatusCode.NOT_FOUND),
+    (errors.Clash, grpc.StatusCode.ALREADY_EXISTS),
+    (errors.Unmet, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.Stale, grpc.StatusCode.ABORTED),
+    (errors.Exhausted, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.Unavailable, grpc.StatusCode.UNAVAILABLE),
+)
+RETRY_DELAY_SECONDS = 1
+# Health and reflection are asked by probes and tools that carry no token.
+OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The scopes a method states in its .proto."""
+
+    required: str
+    own: str
+
+
+def access_of(method: str) -> Access:
+    """Read a method's scopes from its descriptor; method is "/package.Service/Method"."""
+    service, _, name = method.removeprefix("/").rpartition("/")
+    found = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+    options = found.GetOptions()
+    return Access(
+        required=options.Extensions[access_pb2.required_scope],
+        own=options.Extensions[access_pb2.own_scope],
+    )
+
+
+def admit(caller: Caller, access: Access) -> Caller:
+    """The caller as the method sees it. Refuses: Forbidden MISSING_SCOPE."""
+    if access.required and access.required in caller.scopes:
+        return caller
+    if access.own and access.own in caller.scopes:
+        return replace(caller, own_only=True)
+    raise errors.Forbidden(
+        f"the token lacks the scope {access.required}",
+        reason="MISSING_SCOPE",
+        scope=access.required,
+    )
+
+
+def status_of(refusal: errors.Refused, domain: str) -> status_pb2.Status:
+    """The google.rpc.Status of a refusal: ErrorInfo always, BadRequest and RetryInfo where due."""
+    code = next(code for kind, code in STATUS_OF if isinstance(refusal, kind))
+    info = error_details_pb2.ErrorInfo(
+        reason=refusal.reason, domain=domain, metadata=refusal.metadata
+    )
+    details: list[Message] = [info]
+    if refusal.violations:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
+            for v in refusal.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if refusal.retryable:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromSeconds(RETRY_DELAY_SECONDS)
+        details.append(retry)
+    packed = []
+    for detail in details:
+        packed.append(any_pb2.Any())
+        packed[-1].Pack(detail)
+    return status_pb2.Status(code=code.value[0], message=refusal.message, details=packed)
+
+
+class Validation:
+    """Checks messages against the rules that stand in their .proto."""
+
+    def __init__(self) -> None:
+        self._validator = Validator()
+
+    def check(self, message: Message) -> None:
+        """Refuses: Invalid INVALID_REQUEST with every field that is wrong."""
+        found = self._validator.collect_violations(message)
+        if found:
+            violations = [
+                errors.FieldViolation(_path(v.proto.field), v.proto.message or v.proto.rule_id)
+                for v in found
+            ]
+            raise errors.Invalid(
+                f"{violations[0].field or 'the request'}: {violations[0].description}",
+                violations=violations,
+            )
+
+
+def _path(field: Any) -> str:
+    parts = []
+    for element in field.elements if field is not None else ():
+        subscript = element.subscript
+        position = f"[{subscript.value}]" if subscript is not None else ""
+        parts.append(element.field_name + position)
+    return ".".join(parts)
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Wraps every unary method once, at its first call, and answers from then on by look-up."""
+
+    def __init__(self, *, verifier: TokenVerifier, domain: str) -> None:
+        self._verifier = verifier
+        self._domain = domain
+        self._validation = Validation()
+        self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        method = handler_call_details.method
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            wrapped = await continuation(handler_call_details)
+            if wrapped is None or method.startswith(OPEN_SERVICES):
+                return wrapped
+            wrapped = self._wrap(method, wrapped)
+            self._wrapped[method] = wrapped
+        return wrapped
+
+    def _wrap(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        call = _Call(
+            method=method,
+            handle=handler.unary_unary,
+            access=access_of(method),
+            verifier=self._verifier,
+            validation=self._validation,
+            domain=self._domain,
+        )
+        return grpc.unary_unary_rpc_method_handler(
+            call.answer,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+class _Call:
+    """One method with everything around it."""
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        handle: Handler,
+        access: Access,
+        verifier: TokenVerifier,
+        validation: Validation,
+        domain: str,
+    ) -> None:
+        self._method = method
+        self._handle = handle
+        self._access = access
+        self._verifier = verifier
+        self._validation = validation
+        self._domain = domain
+        self._seconds = GRPC_SECONDS.labels(method)
+        self._answered = GRPC_HANDLED.labels(method, "OK")
+
+    async def answer(self, request: Message, context: grpc.aio.ServicerContext) -> Any:
+        started = time.perf_counter()
+        request_id, token = _metadata(context)
+        try:
+            caller = self._verifier.known(token) if token else None
+            if caller is None:
+                caller = await self._authenticate(token)
+            set_caller(admit(caller, self._access))
+            self._validation.check(request)
+            response = await self._handle(request, context)
+        except errors.Refused as refusal:
+            status = status_of(refusal, self._domain)
+            code = grpc.StatusCode(_CODES[status.code])
+            self._note(request_id, started, code, refusal.reason)
+            await context.abort_with_status(rpc_status.to_status(status))
+        except asyncio.CancelledError:
+            self._note(request_id, started, grpc.StatusCode.CANCELLED, "CALLER_LEFT")
+            raise
+        except grpc.aio.AbortError:
+            raise
+        except Exception:
+            log.exception("unexpected error", extra={"method": self._method, "rid": request_id})
+            self._note(request_id, started, grpc.StatusCode.INTERNAL, "INTERNAL")
+            await context.abort_with_status(rpc_status.to_status(_internal(self._domain)))
+        self._answered.inc()
+        self._seconds.observe(time.perf_counter() - started)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("call", extra={"method": self._method, "rid": request_id, "code": "OK"})
+        return response
+
+    async def _authenticate(self, token: str | None) -> Caller:
+        if token is None:
+            raise errors.Unauthenticated("a bearer token is required", reason="TOKEN_MISSING")
+        # The issuer's keys may have to be fetched; the loop must go on meanwhile.
+        return await asyncio.to_thread(self._verifier.verify, token)
+
+    def _note(self, rid: str, started: float, code: grpc.StatusCode, reason: str) -> None:
+        seconds = time.perf_counter() - started
+        GRPC_HANDLED.labels(self._method, code.name).inc()
+        self._seconds.observe(seconds)
+        log.info(
+            "call",
+            extra={
+                "method": self._method,
+                "rid": rid,
+                "code": code.name,
+                "reason": reason,
+                "ms": round(seconds * 1000, 2),
+            },
+        )
+
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def _internal(domain: str) -> status_pb2.Status:
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.ErrorInfo(reason="INTERNAL", domain=domain))
+    return status_pb2.Status(
+        code=grpc.StatusCode.INTERNAL.value[0], message="internal error", details=[detail]
+    )
+
+
+def _metadata(context: grpc.aio.ServicerContext) -> tuple[str, str | None]:
+    """The request id for the log (the caller's own, when it sent a short one) and the token."""
+    request_id, token = "", None
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization" and value.startswith("Bearer "):
+            token = value[7:]
+        elif key == "x-request-id":
+            request_id = value[:64]
+    return request_id or uuid.uuid4().hex, token

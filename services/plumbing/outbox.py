@@ -1,0 +1,87 @@
+"""Events on their way out: written in the transaction that made them true, read in commit order without gaps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from services.plumbing.database import text_array
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event to announce. data is the serialized message that `type` names in full."""
+
+    id: str
+    type: str
+    subject: str
+    time: datetime
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a reader stands: the transaction and the row within it that it read last."""
+
+    xid: int
+    row: int
+
+
+START = Position(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event as it stands in an outbox."""
+
+    position: Position
+    event: Event
+
+
+def create_table(schema: str) -> str:
+    """The DDL of an outbox in a schema.
+
+    A sequence hands out numbers before they commit, so "greater than the last number" loses events that commit late.
+    The transaction's own number orders them, and nothing is read at or past the oldest one still running.
+    """
+    return f"""
+        CREATE TABLE {schema}.outbox (
+            position bigint GENERATED ALWAYS AS IDENTITY (CACHE 32),
+            xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+            id text NOT NULL,
+            type text NOT NULL,
+            subject text NOT NULL,
+            time timestamptz NOT NULL,
+            data bytea NOT NULL,
+            PRIMARY KEY (xid, position)
+        )"""
+
+
+def append(connection: Connection, schema: str, events: Sequence[Event]) -> None:
+    """Announce events when the connection's transaction commits."""
+    connection.exec_driver_sql(
+        f"INSERT INTO {schema}.outbox (id, type, subject, time, data)"
+        " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::bytea[])",
+        (
+            text_array(event.id for event in events),
+            text_array(event.type for event in events),
+            text_array(event.subject for event in events),
+            text_array(event.time.isoformat() for event in events),
+            text_array("\\x" + event.data.hex() for event in events),
+        ),
+    )
+
+
+def read(connection: Connection, schema: str, after: Position, *, limit: int) -> list[Stored]:
+    """The next events in commit order; only of transactions before which none still runs."""
+    rows = connection.exec_driver_sql(
+        f"SELECT xid::text, position, id, type, subject, time, data FROM {schema}.outbox"
+        " WHERE (xid, position) > (%s::xid8, %s) AND xid < pg_snapshot_xmin(pg_current_snapshot())"
+        " ORDER BY xid, position LIMIT %s",
+        (str(after.xid), after.row, limit),
+    )
+    return [
+        Stored(Position(int(row[0]), row[1]), Event(row[2], row[3], row[4], row[5], bytes(row[6])))
+        for row in rows
+    ]

@@ -1,0 +1,30 @@
+"""Pages of a listing by keyset (AIP-158): the token carries where the last page ended."""
+
+import base64
+import binascii
+import json
+
+from services.plumbing.errors import Invalid
+
+
+def page_size(asked: int, *, default: int, most: int) -> int:
+    """The size to use: the default for zero, the most when more is asked."""
+    return min(asked or default, most)
+
+
+def page_token(*keys: int | str) -> str:
+    """An opaque token of the last row's keys."""
+    return base64.urlsafe_b64encode(json.dumps(keys).encode()).decode()
+
+
+def read_page_token(token: str, *types: type) -> tuple[int | str, ...] | None:
+    """The keys in a token; None for the first page. Refuses: Invalid PAGE_TOKEN_INVALID."""
+    if not token:
+        return None
+    try:
+        keys = json.loads(base64.urlsafe_b64decode(token.encode()))
+    except (binascii.Error, UnicodeError, json.JSONDecodeError):
+        keys = None
+    if not isinstance(keys, list) or [type(key) for key in keys] != list(types):
+        raise Invalid("the page token is not one of ours", reason="PAGE_TOKEN_INVALID")
+    return tuple(keys)

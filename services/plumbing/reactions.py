@@ -1,0 +1,51 @@
+"""What a reaction gets: the event it was declared for, and its service's database.
+
+Reactions are methods of a nameko service, declared with nameko's `@event_handler(source, type)`. Two runtimes deliver to
+them: nameko on RabbitMQ, and the embedded bus. The one argument is a serialized `plumbing.v1.Envelope` in both.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from nameko.extensions import DependencyProvider
+from plumbing.v1 import envelope_pb2
+from sqlalchemy import Connection, Engine
+
+from services.plumbing import inbox
+from services.plumbing.database import engine
+
+Payload = TypeVar("Payload", bound=Message)
+
+
+class Database(DependencyProvider):  # type: ignore[misc]
+    """The engine of the service's own database; nameko's configuration names its URL."""
+
+    def setup(self) -> None:
+        self._engine = engine(self.container.config["DATABASE_URL"], pool_size=4)
+
+    def stop(self) -> None:
+        self._engine.dispose()
+
+    def get_dependency(self, worker_ctx: Any) -> Engine:  # noqa: ARG002
+        return self._engine
+
+
+@contextmanager
+def apply(
+    database: Engine, consumer: str, envelope: bytes, kind: type[Payload]
+) -> Iterator[tuple[Connection, Payload] | None]:
+    """The transaction and the event to apply in it; None when it was applied before.
+
+    Refuses: google.protobuf.message.DecodeError when the event cannot be read, ValueError when it is of another type.
+    """
+    received = envelope_pb2.Envelope.FromString(envelope)
+    expected = kind.DESCRIPTOR.full_name
+    if received.type != expected:
+        raise ValueError(f"expected {expected}, got {received.type}")
+    event = kind.FromString(received.data)
+    with inbox.applied_once(
+        database, consumer=consumer, source=received.source, event_id=received.id
+    ) as connection:
+        yield (connection, event) if connection is not None else None
