@@ -1,4 +1,4 @@
-"""Who calls, and what they may do: JSON Web Tokens checked against the issuer's keys (RFC 7519, RFC 7517)."""
+"""Who calls, and what they may do: JSON Web Tokens (RFC 7519) checked against the issuer's keys."""
 
 import time
 from contextvars import ContextVar
@@ -23,7 +23,7 @@ class Caller:
     scopes: frozenset[str]
     stores: frozenset[str]
     expires: float
-    # Set by the server: the method was opened by the narrower scope, so only own resources may be seen.
+    # Set by the server when the narrower scope opened the method: only own resources may be seen.
     own_only: bool = False
 
     def may_act_for_store(self, store: str) -> bool:

@@ -41,11 +41,13 @@ class ConfigurationError(SystemExit):
 
 
 def read(settings: type[Settings]) -> Settings:
-    """Read settings from the environment. Refuses: ConfigurationError that names every bad variable."""
+    """Read settings from the environment. Refuses: ConfigurationError naming every bad variable."""
     try:
         return settings()
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
-        lines = [f"{prefix}{problem['loc'][0]}".upper() + f": {problem['msg']}"
-                 for problem in error.errors()]
+        lines = [
+            f"{prefix}{problem['loc'][0]}".upper() + f": {problem['msg']}"
+            for problem in error.errors()
+        ]
         raise ConfigurationError("configuration: " + "; ".join(lines)) from None

@@ -49,7 +49,7 @@ def transaction(source: Engine) -> Iterator[Connection]:
 
 
 def connection_was_lost(error: Exception) -> bool:
-    """Whether what happened to the transaction is unknown: the server went away, perhaps after COMMIT."""
+    """Whether the server went away; what became of the transaction, even its COMMIT, is unknown."""
     if isinstance(error, InterfaceError):
         return True
     if isinstance(error, OperationalError):

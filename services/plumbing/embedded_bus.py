@@ -1,7 +1,7 @@
-"""Delivers events straight from the outboxes to the reactions that nameko's `@event_handler` declares.
+"""Delivers events straight from the outboxes to what nameko's `@event_handler` declares.
 
-For one machine and for tests; on RabbitMQ nameko itself does this. Order holds within a stream (an outbox), every event is
-applied once, and one that keeps failing is parked.
+For one machine and for tests; on RabbitMQ nameko itself does this. Order holds within a stream (an
+outbox), every event is applied once, and one that keeps failing is parked.
 """
 
 import inspect
@@ -12,16 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nameko.constants import ENTRYPOINT_EXTENSIONS_ATTR
 from nameko.events import EventHandler
-from nameko.extensions import DependencyProvider
+from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR, DependencyProvider
 from plumbing.v1 import envelope_pb2
 from prometheus_client import Counter, Gauge
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
 
 from services.plumbing import inbox, outbox
-from services.plumbing.database import transaction
+from services.plumbing.database import connection_was_lost, transaction
 
 log = logging.getLogger("bus")
 
@@ -85,7 +83,7 @@ def instantiate(consumer: Consumer) -> tuple[Any, list[DependencyProvider]]:
 
 
 def declared(service: Any) -> dict[tuple[str, str], Reaction]:
-    """The reactions of a nameko service by (source, event type), as `@event_handler` declares them."""
+    """The reactions of a nameko service by (source, event type), from `@event_handler`."""
     found: dict[tuple[str, str], Reaction] = {}
     for _, method in inspect.getmembers(service, inspect.ismethod):
         for entrypoint in getattr(method, ENTRYPOINT_EXTENSIONS_ATTR, ()):
@@ -145,10 +143,10 @@ class Delivery:
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
                 reaction(payload)
-            except OperationalError:
-                # The database is away; the event is not to blame and waits for it.
-                raise
             except Exception as error:
+                if connection_was_lost(error):
+                    # The database is away; the event is not to blame and waits for it.
+                    raise
                 log.exception("reaction failed", extra={"event": event.id, "attempt": attempt})
                 if attempt == ATTEMPTS_MAX:
                     self._park(event, error)

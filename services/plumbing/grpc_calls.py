@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf import any_pb2, descriptor_pool
@@ -22,7 +22,8 @@ from services.plumbing.telemetry import GRPC_HANDLED, GRPC_SECONDS
 
 log = logging.getLogger("grpc")
 
-Handler = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 STATUS_OF: tuple[tuple[type[errors.Refused], grpc.StatusCode], ...] = (
     (errors.Invalid, grpc.StatusCode.INVALID_ARGUMENT),
@@ -125,20 +126,20 @@ def _path(field: Any) -> str:
     return ".".join(parts)
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every unary method once, at its first call, and answers from then on by look-up."""
 
     def __init__(self, *, verifier: TokenVerifier, domain: str) -> None:
         self._verifier = verifier
         self._domain = domain
         self._validation = Validation()
-        self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
+        self._wrapped: dict[str, MethodHandler] = {}
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[MethodHandler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
+    ) -> MethodHandler | None:
         method = handler_call_details.method
         wrapped = self._wrapped.get(method)
         if wrapped is None:
@@ -149,7 +150,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             self._wrapped[method] = wrapped
         return wrapped
 
-    def _wrap(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+    def _wrap(self, method: str, handler: MethodHandler) -> MethodHandler:
         call = _Call(
             method=method,
             handle=handler.unary_unary,
@@ -172,7 +173,8 @@ class _Call:
         self,
         *,
         method: str,
-        handle: Handler,
+        # Typed as any: the library's types know only blocking methods, ours are coroutines.
+        handle: Any,
         access: Access,
         verifier: TokenVerifier,
         validation: Validation,
@@ -187,7 +189,7 @@ class _Call:
         self._seconds = GRPC_SECONDS.labels(method)
         self._answered = GRPC_HANDLED.labels(method, "OK")
 
-    async def answer(self, request: Message, context: grpc.aio.ServicerContext) -> Any:
+    async def answer(self, request: Message, context: Context) -> Any:
         started = time.perf_counter()
         request_id, token = _metadata(context)
         try:
@@ -250,10 +252,12 @@ def _internal(domain: str) -> status_pb2.Status:
     )
 
 
-def _metadata(context: grpc.aio.ServicerContext) -> tuple[str, str | None]:
+def _metadata(context: Context) -> tuple[str, str | None]:
     """The request id for the log (the caller's own, when it sent a short one) and the token."""
     request_id, token = "", None
     for key, value in context.invocation_metadata() or ():
+        if isinstance(value, bytes):
+            continue
         if key == "authorization" and value.startswith("Bearer "):
             token = value[7:]
         elif key == "x-request-id":

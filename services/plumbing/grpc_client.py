@@ -66,7 +66,7 @@ def field_violations(
 
 def _detail(error: grpc.RpcError, kind: type[Detail]) -> Detail | None:
     # Both kinds of error, of the blocking and of the asyncio API, have the trailing metadata.
-    trailing = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
+    trailing: Any = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
     for key, value in trailing or ():
         if key == "grpc-status-details-bin":
             for packed in status_pb2.Status.FromString(value).details:

@@ -62,7 +62,7 @@ class Diagnostics(diagnostics_pb2_grpc.DiagnosticsServiceServicer):
     async def Ping(  # noqa: N802 — the name is the contract's
         self,
         request: diagnostics_pb2.PingRequest,
-        context: grpc.aio.ServicerContext,  # noqa: ARG002
+        context: object,  # noqa: ARG002
     ) -> diagnostics_pb2.PingResponse:
         return diagnostics_pb2.PingResponse(text=request.text)
 

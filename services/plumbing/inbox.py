@@ -92,5 +92,5 @@ def parked_count(connection: Connection) -> int:
 
 
 def forget_before(connection: Connection, time: datetime) -> int:
-    """Drop notes of events applied before a time; no older event can come again. Returns how many."""
+    """Drop notes of events applied before a time; none older can come again. Returns how many."""
     return connection.exec_driver_sql("DELETE FROM inbox WHERE apply_time < %s", (time,)).rowcount

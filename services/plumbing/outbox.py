@@ -1,4 +1,7 @@
-"""Events on their way out: written in the transaction that made them true, read in commit order without gaps."""
+"""Events on their way out.
+
+Written in the transaction that made them true, read in the order of transactions without gaps.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,8 +45,10 @@ class Stored:
 def create_table(schema: str) -> str:
     """The DDL of an outbox in a schema.
 
-    A sequence hands out numbers before they commit, so "greater than the last number" loses events that commit late.
-    The transaction's own number orders them, and nothing is read at or past the oldest one still running.
+    A sequence hands out numbers before they commit, so "greater than the last number" loses events
+    that commit late. The transaction's own number orders them, and nothing is read at or past the
+    oldest one still running. It gets that number with its first write: where the events of a subject
+    must stand in the order they happened, SELECT the subject FOR UPDATE before writing anything.
     """
     return f"""
         CREATE TABLE {schema}.outbox (
@@ -61,7 +66,8 @@ def create_table(schema: str) -> str:
 def append(connection: Connection, schema: str, events: Sequence[Event]) -> None:
     """Announce events when the connection's transaction commits."""
     connection.exec_driver_sql(
-        f"INSERT INTO {schema}.outbox (id, type, subject, time, data)"
+        # The schema's name is never a caller's text.
+        f"INSERT INTO {schema}.outbox (id, type, subject, time, data)"  # noqa: S608
         " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::bytea[])",
         (
             text_array(event.id for event in events),
@@ -76,7 +82,7 @@ def append(connection: Connection, schema: str, events: Sequence[Event]) -> None
 def read(connection: Connection, schema: str, after: Position, *, limit: int) -> list[Stored]:
     """The next events in commit order; only of transactions before which none still runs."""
     rows = connection.exec_driver_sql(
-        f"SELECT xid::text, position, id, type, subject, time, data FROM {schema}.outbox"
+        f"SELECT xid::text, position, id, type, subject, time, data FROM {schema}.outbox"  # noqa: S608
         " WHERE (xid, position) > (%s::xid8, %s) AND xid < pg_snapshot_xmin(pg_current_snapshot())"
         " ORDER BY xid, position LIMIT %s",
         (str(after.xid), after.row, limit),

@@ -6,6 +6,9 @@ import json
 
 from services.plumbing.errors import Invalid
 
+# What the database's bigint takes; a token that says more was not made here.
+WHOLE_NUMBER_MAX = 2**63 - 1
+
 
 def page_size(asked: int, *, default: int, most: int) -> int:
     """The size to use: the default for zero, the most when more is asked."""
@@ -25,6 +28,10 @@ def read_page_token(token: str, *types: type) -> tuple[int | str, ...] | None:
         keys = json.loads(base64.urlsafe_b64decode(token.encode()))
     except (binascii.Error, UnicodeError, json.JSONDecodeError):
         keys = None
-    if not isinstance(keys, list) or [type(key) for key in keys] != list(types):
+    if not isinstance(keys, list) or [type(key) for key in keys] != list(types) or _is_huge(keys):
         raise Invalid("the page token is not one of ours", reason="PAGE_TOKEN_INVALID")
     return tuple(keys)
+
+
+def _is_huge(keys: list[int | str]) -> bool:
+    return any(isinstance(key, int) and abs(key) > WHOLE_NUMBER_MAX for key in keys)

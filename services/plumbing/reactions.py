@@ -1,7 +1,8 @@
 """What a reaction gets: the event it was declared for, and its service's database.
 
-Reactions are methods of a nameko service, declared with nameko's `@event_handler(source, type)`. Two runtimes deliver to
-them: nameko on RabbitMQ, and the embedded bus. The one argument is a serialized `plumbing.v1.Envelope` in both.
+Reactions are methods of a nameko service, declared with nameko's `@event_handler(source, type)`.
+Two runtimes deliver to them: nameko on RabbitMQ, and the embedded bus. The one argument is a
+serialized `plumbing.v1.Envelope` in both.
 """
 
 from collections.abc import Iterator
@@ -38,7 +39,8 @@ def apply(
 ) -> Iterator[tuple[Connection, Payload] | None]:
     """The transaction and the event to apply in it; None when it was applied before.
 
-    Refuses: google.protobuf.message.DecodeError when the event cannot be read, ValueError when it is of another type.
+    Refuses: google.protobuf.message.DecodeError when the event cannot be read, ValueError when it
+    is of another type.
     """
     received = envelope_pb2.Envelope.FromString(envelope)
     expected = kind.DESCRIPTOR.full_name
