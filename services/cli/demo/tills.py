@@ -1,0 +1,88 @@
+"""The chain's tills: they send a day's sales and, when unsure, the same ones again."""
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import TypeAlias
+
+import grpc
+from loyalty.ledger.v1 import point_of_sale_pb2
+
+from services.cli.demo.failure import ReplayError
+from services.cli.demo.preparation import PreparedBatch, PreparedDay
+from services.plumbing.grpc_client import bearer, channel
+
+CALLS_IN_FLIGHT = 8
+CALL_SECONDS_MAX = 30.0
+RETRY_SECONDS_MAX = 120.0
+RETRY_PAUSE_SECONDS = 0.5
+METHOD = "/loyalty.ledger.v1.PointOfSaleService/BatchRecordSales"
+# After these nobody knows whether the sales were recorded; the request ids make asking again safe.
+RETRYABLE = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+)
+
+RecordSales: TypeAlias = (
+    "grpc.UnaryUnaryMultiCallable[bytes, point_of_sale_pb2.BatchRecordSalesResponse]"
+)
+
+
+class Tills:
+    """Sends prepared batches to the ledger; a context manager."""
+
+    def __init__(self, *, ledger_address: str, token: str) -> None:
+        self._channel = channel(ledger_address)
+        self._metadata = bearer(token)
+        # The requests are bytes already, so nothing serializes them.
+        self._record_sales: RecordSales = self._channel.unary_unary(
+            METHOD,
+            request_serializer=None,
+            response_deserializer=point_of_sale_pb2.BatchRecordSalesResponse.FromString,
+        )
+        self._pool = ThreadPoolExecutor(CALLS_IN_FLIGHT, thread_name_prefix="till")
+
+    def __enter__(self) -> "Tills":
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._channel.close()
+
+    def record_day(self, day: PreparedDay) -> None:
+        """Record every sale of a day, several calls at a time. Refuses: ReplayError."""
+        for _ in self._pool.map(self._record, day.batches):
+            pass
+
+    def _record(self, batch: PreparedBatch) -> None:
+        deadline = time.monotonic() + RETRY_SECONDS_MAX
+        while not self._is_recorded(batch):
+            if time.monotonic() > deadline:
+                raise ReplayError("the ledger does not record the sales; is it up?")
+            time.sleep(RETRY_PAUSE_SECONDS)
+
+    def _is_recorded(self, batch: PreparedBatch) -> bool:
+        try:
+            response = self._record_sales(
+                batch.request, timeout=CALL_SECONDS_MAX, metadata=self._metadata
+            )
+        except grpc.RpcError as error:
+            if error.code() in RETRYABLE:
+                return False
+            raise
+        refusals = [o.refused for o in response.outcomes if o.HasField("refused")]
+        _raise_lasting(refusals)
+        return not refusals and len(response.outcomes) == batch.sales
+
+
+def _raise_lasting(refusals: Iterable[point_of_sale_pb2.Refusal]) -> None:
+    for refusal in refusals:
+        if not refusal.retryable:
+            raise ReplayError(f"the ledger refused a sale: {refusal.reason}: {refusal.message}")
