@@ -137,9 +137,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[MethodHandler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["MethodHandler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> MethodHandler | None:
+    ) -> "MethodHandler | None":
         method = handler_call_details.method
         wrapped = self._wrapped.get(method)
         if wrapped is None:
