@@ -3,6 +3,8 @@
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import jwt
 
@@ -51,12 +53,40 @@ def set_caller(caller: Caller) -> None:
     _caller.set(caller)
 
 
+class KeyFile:
+    """The issuer's keys in a file, read again when a token names a key that is not among them."""
+
+    def __init__(self, url: str) -> None:
+        self._path = Path(unquote(urlsplit(url).path))
+        self._keys: dict[str | None, jwt.PyJWK] = {}
+
+    def get_signing_key_from_jwt(self, token: str) -> jwt.PyJWK:
+        """Refuses: jwt.PyJWKClientConnectionError, jwt.PyJWKClientError."""
+        key_id = jwt.get_unverified_header(token).get("kid")
+        if key_id not in self._keys:
+            try:
+                found = jwt.PyJWKSet.from_json(self._path.read_text())
+            except OSError as error:
+                raise jwt.PyJWKClientConnectionError(str(error)) from None
+            self._keys = {key.key_id: key for key in found.keys}
+        if key_id not in self._keys:
+            raise jwt.PyJWKClientError("no such key")
+        return self._keys[key_id]
+
+
+def key_source(url: str) -> KeyFile | jwt.PyJWKClient:
+    """Where an issuer publishes its keys: a file on one machine, a web address elsewhere."""
+    if url.startswith("file:"):
+        return KeyFile(url)
+    return jwt.PyJWKClient(url, cache_keys=True, lifespan=300, timeout=5)
+
+
 class TokenVerifier:
     """Believes tokens of one issuer. Each token's signature is checked once while it lives."""
 
     def __init__(self, settings: AuthSettings) -> None:
         self._settings = settings
-        self._keys = jwt.PyJWKClient(settings.jwks_url, cache_keys=True, lifespan=300, timeout=5)
+        self._keys = key_source(settings.jwks_url)
         self._known: dict[str, Caller] = {}
 
     def known(self, token: str) -> Caller | None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
-from services.plumbing.database import text_array
+from services.plumbing.database import text_array, transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ def create_table(schema: str) -> str:
 
     A sequence hands out numbers before they commit, so "greater than the last number" loses events
     that commit late. The transaction's own number orders them, and nothing is read at or past the
-    oldest one still running. It gets that number with its first write: where the events of a subject
-    must stand in the order they happened, SELECT the subject FOR UPDATE before writing anything.
+    oldest one still running. It gets that number with its first write: where the events of one
+    subject must stand in the order they happened, SELECT it FOR UPDATE before writing anything.
     """
     return f"""
         CREATE TABLE {schema}.outbox (
@@ -91,3 +91,13 @@ def read(connection: Connection, schema: str, after: Position, *, limit: int) ->
         Stored(Position(int(row[0]), row[1]), Event(row[2], row[3], row[4], row[5], bytes(row[6])))
         for row in rows
     ]
+
+
+def newest_age_seconds(engine: Engine, schema: str) -> float:
+    """How long ago the newest event was announced; zero for an empty outbox."""
+    with transaction(engine) as connection:
+        age: float = connection.exec_driver_sql(
+            "SELECT coalesce(extract(epoch FROM now() - time), 0)::float"
+            f" FROM {schema}.outbox ORDER BY xid DESC, position DESC LIMIT 1"
+        ).scalar_one_or_none() or 0.0
+    return age

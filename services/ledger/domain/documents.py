@@ -1,0 +1,209 @@
+"""What is asked of the ledger (commands), what it puts into its journal (documents), and what that
+did (entries).
+
+Times are microseconds since 1970-01-01 UTC. Points are whole.
+"""
+
+import enum
+from collections.abc import Sequence
+
+import msgspec
+
+from services.ledger.domain.basket import Line, Sale
+from services.ledger.domain.policy import PointKind
+
+
+class Account(enum.IntEnum):
+    """The programme's own accounts: the other side of every entry in a wallet."""
+
+    ISSUANCE = 1
+    ADJUSTMENT = 2
+    REDEMPTION = 3
+    BREAKAGE = 4
+    TRANSFER = 5
+
+
+class DocumentType(enum.IntEnum):
+    SALE = 1
+    RETURN = 2
+    VOID = 3
+    ADJUSTMENT = 4
+    TRANSFER = 5
+
+
+class CardState(enum.IntEnum):
+    ACTIVE = 1
+    REPLACED = 2
+    BLOCKED = 3
+
+
+class Flag(enum.IntFlag):
+    NONE = 0
+    POSSIBLE_DUPLICATE = 1
+    UNKNOWN_CARD = 2
+
+
+class RecordSale(msgspec.Struct, frozen=True, gc=False):
+    """Asks to record a sale. body_hash tells another body under the same request_id; both are
+    hex digits of a UUID.
+    """
+
+    wallet_id: int
+    request_id: str
+    body_hash: str
+    sale: Sale
+    lines_json: str
+    card_state: int
+    unknown_card: bool
+
+
+class ReturnedLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line of a sale coming back; quantity in thousandths, zero for all of it that is left."""
+
+    line: int
+    quantity: int = 0
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """The sale a return is about: by its id, or by the receipt when the id is zero."""
+
+    sale_id: int = 0
+    store: str = ""
+    terminal: str = ""
+    receipt_number: str = ""
+
+
+class RecordReturn(msgspec.Struct, frozen=True):
+    """Asks to take back what returned goods had earned; with no lines, all that is left. A void
+    undoes a whole sale.
+    """
+
+    wallet_id: int
+    request_id: str
+    body_hash: str
+    origin: Origin
+    store: str
+    terminal: str
+    receipt_number: str
+    business_time: int
+    lines: tuple[ReturnedLine, ...] = ()
+    void: bool = False
+
+
+class AdjustPoints(msgspec.Struct, frozen=True):
+    """Asks to give or take points by hand."""
+
+    wallet_id: int
+    request_id: str
+    body_hash: str
+    kind: PointKind
+    points: int
+    reason: str
+    actor: str
+    business_time: int
+
+
+Command = RecordSale | RecordReturn | AdjustPoints
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """A transfer between a wallet and one of the programme's accounts: into the wallet when
+    points are positive.
+    """
+
+    ordinal: int
+    kind: PointKind
+    account: Account
+    points: int
+    rule: str = ""
+    policy_version: int = 0
+    lines: tuple[int, ...] = ()
+    basis: int = 0
+    explanation: str = ""
+
+
+class Balance(msgspec.Struct, frozen=True, gc=False):
+    """A wallet's counters. available may be below zero by what a return took beyond the lots."""
+
+    available: int = 0
+    pending: int = 0
+    qualifying: int = 0
+    lifetime: int = 0
+
+
+# A lot is named by the entry that opened it: the document's id and the entry's ordinal.
+LotId = tuple[int, int]
+
+
+class Lot(msgspec.Struct, frozen=True, gc=False):
+    """Points of one credit that are still there. Never below zero."""
+
+    document_id: int
+    ordinal: int
+    points: int
+    remaining: int
+    earn_time: int
+    expire_time: int | None = None
+
+    @property
+    def id(self) -> LotId:
+        return self.document_id, self.ordinal
+
+
+class LotUse(msgspec.Struct, frozen=True, gc=False):
+    """Points an entry took from a lot."""
+
+    ordinal: int
+    lot: LotId
+    points: int
+
+
+class Document(msgspec.Struct, frozen=True, gc=False):
+    """A request as the journal keeps it, with what it did; refused ones did nothing and say why."""
+
+    document_id: int
+    wallet_id: int
+    request_id: str
+    body_hash: str
+    type: DocumentType
+    business_time: int
+    balance: Balance
+    # Its place among the wallet's documents, from 1; zero when refused.
+    sequence: int = 0
+    store: str = ""
+    terminal: str = ""
+    receipt_number: str = ""
+    currency: str = ""
+    lines_json: str = "[]"
+    amount: int = 0
+    flags: int = 0
+    original_id: int = 0
+    policy_version: int = 0
+    points_forgiven: int = 0
+    actor: str = ""
+    reason: str = ""
+    refusal: str = ""
+    entries: Sequence[Entry] = ()
+    lots: Sequence[Lot] = ()
+    lot_uses: Sequence[LotUse] = ()
+
+    @property
+    def refused(self) -> bool:
+        return bool(self.refusal)
+
+
+class Original(msgspec.Struct, frozen=True):
+    """A sale as a return of it sees it: its lines, and how much of each came back before."""
+
+    document_id: int
+    store: str
+    terminal: str
+    receipt_number: str
+    business_time: int
+    currency: str
+    policy_version: int
+    lines: Sequence[Line]
+    # Quantity (thousandths) and amount already returned, by line number.
+    returned: dict[int, tuple[int, int]]
+    returns: int = 0
+    voided: bool = False

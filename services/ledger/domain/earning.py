@@ -1,0 +1,306 @@
+"""What a basket earns under a policy: a pure function with a reason for every point."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from services.ledger.domain.basket import MICROS_PER_SECOND, Line, Nature, NumberedLine, money
+from services.ledger.domain.policy import (
+    Combination,
+    Counting,
+    DiscountBasis,
+    LineCondition,
+    PointKind,
+    Policy,
+    Rounding,
+    RoundingMoment,
+    Rule,
+    SaleCondition,
+    TaxBasis,
+)
+
+# Kinds of lines remembered for each policy; a shop has fewer categories than this.
+REMEMBERED_LINES_MAX = 100_000
+
+# An exact number of points: numerator and denominator.
+Ratio = tuple[int, int]
+
+
+class Grant(msgspec.Struct, frozen=True, gc=False):
+    """Points one rule gives, and why. basis is what the lines counted for, in minor units."""
+
+    rule: str
+    policy_version: int
+    kinds: tuple[PointKind, ...]
+    points: int
+    lines: tuple[int, ...]
+    basis: int
+    explanation: str
+
+
+class _Matched(msgspec.Struct, gc=False):
+    """What a rule found in a basket while it is counted."""
+
+    basis: int
+    lines: list[int]
+    amounts: list[int]
+
+
+Candidate = tuple[Rule, _Matched, int]
+
+
+def floor(numerator: int, denominator: int) -> int:
+    return numerator // denominator
+
+
+def half_up(numerator: int, denominator: int) -> int:
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def ceiling(numerator: int, denominator: int) -> int:
+    return -(-numerator // denominator)
+
+
+_ROUND = {Rounding.FLOOR: floor, Rounding.HALF_UP: half_up, Rounding.CEILING: ceiling}
+
+
+def fits_line(condition: LineCondition, line: Line) -> bool:
+    if condition.skus and line.sku not in condition.skus:
+        return False
+    if condition.tags and condition.tags.isdisjoint(line.tags):
+        return False
+    return not condition.categories or any(
+        fits_path(pattern, line.category_path) for pattern in condition.categories
+    )
+
+
+def fits_path(pattern: Sequence[str], path: Sequence[str]) -> bool:
+    return len(path) >= len(pattern) and all(
+        wanted in ("*", segment) for wanted, segment in zip(pattern, path, strict=False)
+    )
+
+
+def fits_sale(condition: SaleCondition, store: str, business_time: int) -> bool:
+    if condition.stores and store not in condition.stores:
+        return False
+    if not condition.days_of_week and not condition.hour_until:
+        return True
+    moment = datetime.fromtimestamp(business_time // MICROS_PER_SECOND, UTC)
+    local = moment.astimezone(ZoneInfo(condition.time_zone))
+    if condition.days_of_week and local.isoweekday() not in condition.days_of_week:
+        return False
+    if not condition.hour_until:
+        return True
+    if condition.hour_from < condition.hour_until:
+        return condition.hour_from <= local.hour < condition.hour_until
+    return local.hour >= condition.hour_from or local.hour < condition.hour_until
+
+
+class Earning:
+    """A policy made ready to be applied often. Give it a sale, get the grants.
+
+    Which rules a line fits depends on few of its values (category, tags, and the sku only where
+    a rule names one), so
+    the answer is remembered by them.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        settings = policy.settings
+        self._round = _ROUND[settings.rounding]
+        # Considered by priority, the given order among equals.
+        self._rules = sorted(policy.rules, key=lambda rule: -rule.priority)
+        self._skus_matter = any(
+            condition.skus
+            for condition in (*policy.exclusions, *(rule.lines for rule in policy.rules))
+        )
+        self._by_line = settings.counting is Counting.PER_LINE
+        self._per_sale = settings.counting is Counting.PER_SALE
+        self._rounds_first = settings.rounding_moment is RoundingMoment.BEFORE_MULTIPLIER
+        # Nothing to weigh rules against each other by: each gives what it gives.
+        self._simply_adds = (
+            settings.combination is Combination.ADD
+            and not policy.points_per_sale_max
+            and not any(rule.stops_others for rule in policy.rules)
+        )
+        self._plain_basis = (
+            settings.tax_basis is TaxBasis.GROSS and settings.discount_basis is DiscountBasis.AFTER
+        )
+        self._fitting: dict[object, tuple[int, ...] | None] = {}
+        self._anywhere = [rule.sale == SaleCondition() for rule in self._rules]
+
+    def earn(self, lines: Iterable[NumberedLine], *, store: str, business_time: int) -> list[Grant]:
+        """The grants of a basket, in the order the rules are considered; none has zero points."""
+        eligible, matched = self._match(lines)
+        if eligible < self.policy.eligible_minor_min or not matched:
+            return []
+        found: list[tuple[Rule, _Matched]] = []
+        for index, rule in enumerate(self._rules):
+            match = matched.get(index)
+            if match is None or match.basis < rule.eligible_minor_min:
+                continue
+            if self._anywhere[index] or fits_sale(rule.sale, store, business_time):
+                found.append((rule, match))
+        return self._grants(found)
+
+    def _match(self, lines: Iterable[NumberedLine]) -> tuple[int, dict[int, _Matched]]:
+        """The eligible amount of a basket, and what each rule (by its index) found."""
+        eligible = 0
+        matched: dict[int, _Matched] = {}
+        plain = self._plain_basis
+        skus_matter = self._skus_matter
+        fitting = self._fitting
+        for number, line in lines:
+            key = (line.category_path, line.tags, line.nature, line.sku if skus_matter else None)
+            try:
+                indexes = fitting[key]
+            except KeyError:
+                indexes = self._classify(key, line)
+            if indexes is None:
+                continue
+            amount = line.amount if plain else self._basis(line)
+            eligible += amount
+            for index in indexes:
+                match = matched.get(index)
+                if match is None:
+                    matched[index] = _Matched(amount, [number], [amount])
+                else:
+                    match.basis += amount
+                    match.lines.append(number)
+                    match.amounts.append(amount)
+        return eligible, matched
+
+    def _classify(self, key: object, line: Line) -> tuple[int, ...] | None:
+        """The indexes of the rules a line fits; None when it earns nothing at all."""
+        settings = self.policy.settings
+        shut_out = (
+            (line.nature == Nature.SHIPPING and not settings.shipping_earns)
+            or (line.nature == Nature.SERVICE and not settings.services_earn)
+            or any(fits_line(condition, line) for condition in self.policy.exclusions)
+        )
+        indexes = None
+        if not shut_out:
+            indexes = tuple(i for i, r in enumerate(self._rules) if fits_line(r.lines, line))
+        if len(self._fitting) >= REMEMBERED_LINES_MAX:
+            self._fitting.clear()
+        self._fitting[key] = indexes
+        return indexes
+
+    def _basis(self, line: Line) -> int:
+        settings = self.policy.settings
+        amount = line.amount
+        if settings.discount_basis is DiscountBasis.BEFORE:
+            amount += line.discount
+        if settings.tax_basis is TaxBasis.NET:
+            amount -= line.tax
+        return amount
+
+    def _grants(self, found: list[tuple[Rule, _Matched]]) -> list[Grant]:
+        candidates = []
+        for (rule, match), given in zip(found, self._rounded_points(found), strict=True):
+            capped = given
+            if rule.points_per_sale_max and given > rule.points_per_sale_max:
+                capped = rule.points_per_sale_max
+            if capped:
+                candidates.append((rule, match, capped))
+        if not self._simply_adds:
+            candidates = self._combined(candidates)
+        version = self.policy.version
+        return [
+            Grant(
+                rule.rule,
+                version,
+                rule.kinds,
+                given,
+                tuple(match.lines),
+                match.basis,
+                self._explain(rule, match, given),
+            )
+            for rule, match, given in candidates
+        ]
+
+    def _rounded_points(self, found: list[tuple[Rule, _Matched]]) -> list[int]:
+        rounded = self._round
+        if self._per_sale:
+            return self._rounded_once(
+                [self._points(rule, match, found[:i]) for i, (rule, match) in enumerate(found)]
+            )
+        points = []
+        for index, (rule, match) in enumerate(found):
+            if rule.per_minor and not self._by_line:
+                points.append(rounded(match.basis * rule.points, rule.per_minor))
+            else:
+                parts = self._points(rule, match, found[:index])
+                points.append(sum(rounded(*part) for part in parts))
+        return points
+
+    def _points(
+        self, rule: Rule, match: _Matched, before: list[tuple[Rule, _Matched]]
+    ) -> list[Ratio]:
+        """Exact points of a rule, in the parts that are rounded each by itself."""
+        if rule.fixed_points:
+            return [(rule.fixed_points, 1)]
+        if not rule.multiplier:
+            amounts = match.amounts if self._by_line else (match.basis,)
+            return [(amount * rule.points, rule.per_minor) for amount in amounts]
+        extra = rule.extra_times
+        parts = []
+        for base in self._base_points(match, before):
+            whole = Fraction(self._round(*base)) if self._rounds_first else Fraction(*base)
+            parts.append((whole * extra).as_integer_ratio())
+        return parts
+
+    def _base_points(self, match: _Matched, before: list[tuple[Rule, _Matched]]) -> list[Ratio]:
+        """What per-amount rules give the lines that a multiplier rule found, exactly."""
+        per_line = []
+        for number in match.lines:
+            exact = Fraction(0)
+            for rule, other in before:
+                if rule.per_minor and number in other.lines:
+                    amount = other.amounts[other.lines.index(number)]
+                    exact += Fraction(amount * rule.points, rule.per_minor)
+            per_line.append(exact)
+        parts = per_line if self._by_line else [sum(per_line, Fraction(0))]
+        return [part.as_integer_ratio() for part in parts]
+
+    def _rounded_once(self, exact: list[list[Ratio]]) -> list[int]:
+        """Round the sum over all rules; each rule gets what it adds to the rounded sum so far."""
+        points, total, before = [], Fraction(0), 0
+        for parts in exact:
+            total += sum((Fraction(*part) for part in parts), Fraction(0))
+            rounded = self._round(*total.as_integer_ratio())
+            points.append(rounded - before)
+            before = rounded
+        return points
+
+    def _combined(self, candidates: list[Candidate]) -> list[Candidate]:
+        """Which rules count beside each other, and the cap on the sale."""
+        combination = self.policy.settings.combination
+        if combination is Combination.HIGHEST_PRIORITY_ONLY:
+            candidates = candidates[:1]
+        elif combination is Combination.HIGHEST_ONLY and candidates:
+            candidates = [max(candidates, key=_redeemable)]
+        left = self.policy.points_per_sale_max
+        chosen: list[Candidate] = []
+        for rule, match, wanted in candidates:
+            given = wanted
+            if self.policy.points_per_sale_max and PointKind.REDEEMABLE in rule.kinds:
+                given = min(wanted, left)
+                left -= given
+            if given:
+                chosen.append((rule, match, given))
+            if rule.stops_others:
+                break
+        return chosen
+
+    def _explain(self, rule: Rule, match: _Matched, points: int) -> str:
+        amount = money(match.basis, self.policy.currency)
+        return f"{points} point{'' if points == 1 else 's'} for {amount}: {rule.title}"
+
+
+def _redeemable(candidate: Candidate) -> int:
+    rule, _, points = candidate
+    return points if PointKind.REDEEMABLE in rule.kinds else 0

@@ -1,0 +1,495 @@
+"""Decides what each command does: a document with its entries, or a refusal. Pure; time is an
+argument.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from services.ledger.domain import refusals
+from services.ledger.domain.basket import Line, NumberedLine, Sale, money
+from services.ledger.domain.documents import (
+    Account,
+    AdjustPoints,
+    Balance,
+    CardState,
+    Command,
+    Document,
+    DocumentType,
+    Entry,
+    Flag,
+    Lot,
+    LotUse,
+    Original,
+    RecordReturn,
+    RecordSale,
+)
+from services.ledger.domain.earning import Earning, Grant
+from services.ledger.domain.policy import Clawback, PointKind, Policy, PolicyBook
+from services.ledger.domain.wallet import WalletState
+from services.plumbing.errors import Refused
+
+REDEEMABLE = PointKind.REDEEMABLE
+QUALIFYING = PointKind.QUALIFYING
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far from now a business time may lie, in microseconds."""
+
+    past: int
+    future: int
+
+
+class Rules:
+    """The published policies, ready to earn by."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        self.book = PolicyBook(policies)
+        self._earnings = {policy.version: Earning(policy) for policy in policies}
+
+    @property
+    def newest_version(self) -> int:
+        return self.book.newest_version
+
+    def earning(self, version: int) -> Earning:
+        return self._earnings[version]
+
+    def earning_at(self, business_time: int, currency: str) -> Earning:
+        """Refuses: NoPolicyInForce, WrongCurrency."""
+        policy = self.book.in_force(business_time)
+        if policy is None:
+            raise refusals.NoPolicyInForce("no earn policy is in force at the business time")
+        if policy.currency != currency:
+            raise refusals.WrongCurrency(
+                f"the programme counts in {policy.currency}, not in {currency}",
+                expected=policy.currency,
+                given=currency,
+            )
+        return self._earnings[policy.version]
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a decision depends on beside the wallet: the rules, the limits, the clock, and the
+    next document's id.
+    """
+
+    rules: Rules
+    limits: Limits
+    now: int
+    next_id: Callable[[], int]
+
+
+def check_time(business_time: int, circumstances: Circumstances) -> None:
+    """Refuses: BusinessTimeInFuture, BusinessTimeTooOld."""
+    if business_time > circumstances.now + circumstances.limits.future:
+        raise refusals.BusinessTimeInFuture("the business time lies in the future")
+    if business_time < circumstances.now - circumstances.limits.past:
+        raise refusals.BusinessTimeTooOld("the business time lies too far in the past")
+
+
+def decide(
+    command: Command,
+    wallet: WalletState,
+    circumstances: Circumstances,
+    *,
+    original: Original | None = None,
+    duplicate: bool = False,
+) -> Document:
+    """The document a command becomes, the wallet changed by it. Refusals become documents too:
+    they are remembered.
+    """
+    try:
+        if isinstance(command, RecordSale):
+            return record_sale(command, wallet, circumstances, duplicate=duplicate)
+        if isinstance(command, RecordReturn):
+            return record_return(command, wallet, circumstances, original)
+        return adjust_points(command, wallet, circumstances)
+    except Refused as refusal:
+        return refused(command, wallet, circumstances, refusal)
+
+
+def record_sale(
+    command: RecordSale, wallet: WalletState, circumstances: Circumstances, *, duplicate: bool
+) -> Document:
+    """Refuses: CardBlocked, BusinessTimeInFuture, BusinessTimeTooOld, NoPolicyInForce,
+    WrongCurrency.
+    """
+    sale = command.sale
+    if command.card_state != CardState.ACTIVE:
+        raise refusals.CardBlocked("the card is blocked", state=CardState(command.card_state).name)
+    check_time(sale.business_time, circumstances)
+    earning = circumstances.rules.earning_at(sale.business_time, sale.currency)
+    grants = earning.earn(
+        enumerate(sale.lines, 1), store=sale.store, business_time=sale.business_time
+    )
+    document_id = circumstances.next_id()
+    entries, lots, uses = credit_grants(document_id, grants, wallet, sale.business_time)
+    flags = 0
+    if duplicate:
+        flags |= Flag.POSSIBLE_DUPLICATE.value
+    if command.unknown_card:
+        flags |= Flag.UNKNOWN_CARD.value
+    return Document(
+        document_id,
+        command.wallet_id,
+        command.request_id,
+        command.body_hash,
+        DocumentType.SALE,
+        sale.business_time,
+        Balance(wallet.available, wallet.pending, wallet.qualifying, wallet.lifetime),
+        wallet.next_sequence(),
+        sale.store,
+        sale.terminal,
+        sale.receipt_number,
+        sale.currency,
+        command.lines_json,
+        sum([line.amount for line in sale.lines]),
+        flags,
+        policy_version=earning.policy.version,
+        entries=entries,
+        lots=lots,
+        lot_uses=uses,
+    )
+
+
+def credit_grants(
+    document_id: int, grants: Sequence[Grant], wallet: WalletState, business_time: int
+) -> tuple[list[Entry], list[Lot], list[LotUse]]:
+    """Post grants to a wallet: an entry for each rule and kind, a lot for each redeemable one."""
+    entries: list[Entry] = []
+    lots: list[Lot] = []
+    uses: list[LotUse] = []
+    for grant in grants:
+        for kind in grant.kinds:
+            ordinal = len(entries) + 1
+            entries.append(issued(ordinal, kind, grant.points, grant))
+            if kind is REDEEMABLE:
+                lot, repaid = wallet.credit(
+                    (document_id, ordinal), grant.points, earn_time=business_time
+                )
+                lots.append(lot)
+                uses += repaid
+            else:
+                wallet.qualifying += grant.points
+    return entries, lots, uses
+
+
+def issued(ordinal: int, kind: PointKind, points: int, grant: Grant) -> Entry:
+    return Entry(
+        ordinal,
+        kind,
+        Account.ISSUANCE,
+        points,
+        grant.rule,
+        grant.policy_version,
+        grant.lines,
+        grant.basis,
+        grant.explanation,
+    )
+
+
+def quote(
+    sale: Sale, card_state: CardState, wallet: WalletState, circumstances: Circumstances
+) -> tuple[list[Entry], Balance]:
+    """What a sale would earn and the balance it would leave. Refuses what record_sale refuses."""
+    command = RecordSale(wallet.wallet_id, "", "", sale, "", card_state, unknown_card=False)
+    document = record_sale(command, wallet, circumstances, duplicate=False)
+    return list(document.entries), document.balance
+
+
+# What of a line comes back: its number, quantity and amount.
+class TakenBack(msgspec.Struct, frozen=True):
+    line: int
+    quantity: int
+    amount: int
+
+
+def taken_back(original: Original, command: RecordReturn) -> list[TakenBack]:
+    """What a return takes back. Refuses: UnknownLine, ReturnExceedsSale."""
+    if not command.lines:
+        numbers = range(1, len(original.lines) + 1)
+        rest = [left for number in numbers if (left := left_of(original, number))]
+        if not rest:
+            raise refusals.ReturnExceedsSale("everything of the sale was returned before")
+        return rest
+    found = []
+    for asked in command.lines:
+        if asked.line > len(original.lines):
+            raise refusals.UnknownLine(f"the sale has no line {asked.line}", line=str(asked.line))
+        found.append(part_of(original, asked.line, asked.quantity))
+    if len({back.line for back in found}) != len(found):
+        raise refusals.UnknownLine("a line is named twice")
+    return found
+
+
+def left_of(original: Original, number: int) -> TakenBack | None:
+    """All of a line that was not returned before; None when nothing is left."""
+    if number not in original.returned:
+        line = original.lines[number - 1]
+        return TakenBack(number, line.quantity, line.amount)
+    quantity, amount = original.returned[number]
+    line = original.lines[number - 1]
+    if quantity >= line.quantity:
+        return None
+    return TakenBack(number, line.quantity - quantity, line.amount - amount)
+
+
+def part_of(original: Original, number: int, quantity: int) -> TakenBack:
+    """So much of a line; its amount is what the whole is worth less what the rest is worth."""
+    left = left_of(original, number)
+    if left is None or quantity > left.quantity:
+        bought = original.lines[number - 1].quantity
+        raise refusals.ReturnExceedsSale(
+            f"line {number}: {quantity / 1000:g} wanted back, "
+            f"{(left.quantity if left else 0) / 1000:g} of {bought / 1000:g} left",
+            line=str(number),
+        )
+    if quantity in (0, left.quantity):
+        return left
+    line = original.lines[number - 1]
+    kept = share(line.amount, left.quantity - quantity, line.quantity)
+    return TakenBack(number, quantity, left.amount - kept)
+
+
+def share(amount: int, part: int, whole: int) -> int:
+    """The part of an amount, rounded half up: what is kept, so that parts add up to the whole."""
+    return (2 * amount * part + whole) // (2 * whole)
+
+
+def kept_lines(original: Original, back: Iterable[TakenBack] = ()) -> list[NumberedLine]:
+    """The lines as if only what was not returned had been bought, under their old numbers."""
+    returned = dict(original.returned)
+    for taken in back:
+        quantity, amount = returned.get(taken.line, (0, 0))
+        returned[taken.line] = quantity + taken.quantity, amount + taken.amount
+    kept = []
+    for number, line in enumerate(original.lines, 1):
+        if number not in returned:
+            kept.append((number, line))
+            continue
+        quantity, amount = returned[number]
+        if quantity < line.quantity:
+            kept.append((number, part_line(line, line.quantity - quantity, line.amount - amount)))
+    return kept
+
+
+def part_line(line: Line, quantity: int, amount: int) -> Line:
+    return msgspec.structs.replace(
+        line,
+        quantity=quantity,
+        amount=amount,
+        tax=share(line.tax, quantity, line.quantity),
+        discount=share(line.discount, quantity, line.quantity),
+    )
+
+
+def check_original(command: RecordReturn, original: Original | None) -> Original:
+    """Refuses: UnknownSale, SaleVoided, SaleHasReturns, ReturnBeforeSale."""
+    if original is None:
+        raise refusals.UnknownSale("no such sale is recorded for this card")
+    if original.voided:
+        raise refusals.SaleVoided("the sale was voided")
+    if command.void and original.returns:
+        raise refusals.SaleHasReturns("goods of the sale were returned; return the rest instead")
+    if command.business_time < original.business_time:
+        raise refusals.ReturnBeforeSale("the business time lies before that of the sale")
+    return original
+
+
+def record_return(
+    command: RecordReturn,
+    wallet: WalletState,
+    circumstances: Circumstances,
+    found: Original | None,
+) -> Document:
+    """Refuses: what check_time, check_original and taken_back refuse."""
+    check_time(command.business_time, circumstances)
+    original = check_original(command, found)
+    back = taken_back(original, command)
+    changes = changed_grants(original, back, circumstances.rules.earning(original.policy_version))
+    document_id = circumstances.next_id()
+    into_negative = clawback_of(circumstances, original) is Clawback.ALLOW_NEGATIVE
+    posted = post_changes(document_id, changes, wallet, original, into_negative=into_negative)
+    return Document(
+        document_id,
+        command.wallet_id,
+        command.request_id,
+        command.body_hash,
+        DocumentType.VOID if command.void else DocumentType.RETURN,
+        command.business_time,
+        wallet.balance,
+        wallet.next_sequence(),
+        command.store,
+        command.terminal,
+        command.receipt_number,
+        original.currency,
+        msgspec.json.encode(back).decode(),
+        -sum(taken.amount for taken in back),
+        original_id=original.document_id,
+        policy_version=original.policy_version,
+        points_forgiven=posted.forgiven,
+        entries=posted.entries,
+        lots=posted.lots,
+        lot_uses=posted.uses,
+    )
+
+
+def clawback_of(circumstances: Circumstances, original: Original) -> Clawback:
+    policy = circumstances.rules.book.version(original.policy_version)
+    return policy.settings.clawback
+
+
+def changed_grants(
+    original: Original, back: Sequence[TakenBack], earning: Earning
+) -> list[tuple[PointKind, int, Grant]]:
+    """By how much each rule's points change when these lines go, recomputed from what is left."""
+    before = points_of(original, kept_lines(original), earning)
+    after = points_of(original, kept_lines(original, back), earning)
+    changes = []
+    for rule in (*before, *(rule for rule in after if rule not in before)):
+        grant = before.get(rule) or after[rule]
+        had = before[rule].points if rule in before else 0
+        has = after[rule].points if rule in after else 0
+        changes += [(kind, has - had, grant) for kind in grant.kinds if has != had]
+    return changes
+
+
+def points_of(
+    original: Original, lines: Iterable[NumberedLine], earning: Earning
+) -> dict[str, Grant]:
+    """What lines of a sale earn, by rule."""
+    grants = earning.earn(lines, store=original.store, business_time=original.business_time)
+    return {grant.rule: grant for grant in grants}
+
+
+@dataclass(slots=True)
+class _Posted:
+    entries: list[Entry]
+    lots: list[Lot]
+    uses: list[LotUse]
+    forgiven: int = 0
+
+
+def post_changes(
+    document_id: int,
+    changes: Sequence[tuple[PointKind, int, Grant]],
+    wallet: WalletState,
+    original: Original,
+    *,
+    into_negative: bool,
+) -> _Posted:
+    """Post what a return changes: a clawback where points go, a lot where some come."""
+    posted = _Posted([], [], [])
+    own = sorted(lot_id for lot_id in wallet.lots if lot_id[0] == original.document_id)
+    for kind, change, grant in changes:
+        points = change
+        ordinal = len(posted.entries) + 1
+        if kind is QUALIFYING:
+            wallet.qualifying += points
+        elif points > 0:
+            lot, repaid = wallet.credit(
+                (document_id, ordinal), points, earn_time=original.business_time
+            )
+            posted.lots.append(lot)
+            posted.uses += repaid
+        else:
+            uses, forgiven = wallet.claw_back(
+                ordinal, -points, own=own, into_negative=into_negative
+            )
+            posted.uses += uses
+            posted.forgiven += forgiven
+            points += forgiven
+        if points:
+            posted.entries.append(taken_entry(ordinal, kind, points, grant, original.currency))
+    return posted
+
+
+def taken_entry(ordinal: int, kind: PointKind, points: int, grant: Grant, currency: str) -> Entry:
+    words = "taken back with a return" if points < 0 else "given anew after a return"
+    explanation = (
+        f"{abs(points)} points {words}; the sale had {grant.points} for "
+        f"{money(grant.basis, currency)} by the rule {grant.rule}"
+    )
+    return Entry(
+        ordinal,
+        kind,
+        Account.ISSUANCE,
+        points,
+        grant.rule,
+        grant.policy_version,
+        grant.lines,
+        grant.basis,
+        explanation,
+    )
+
+
+def adjust_points(
+    command: AdjustPoints, wallet: WalletState, circumstances: Circumstances
+) -> Document:
+    """Refuses: InsufficientPoints, BusinessTimeInFuture, BusinessTimeTooOld."""
+    check_time(command.business_time, circumstances)
+    document_id = circumstances.next_id()
+    lots: list[Lot] = []
+    uses: list[LotUse] = []
+    if command.kind is QUALIFYING:
+        if wallet.qualifying + command.points < 0:
+            raise refusals.InsufficientPoints(
+                f"{-command.points} qualifying points wanted, {wallet.qualifying} there",
+                wanted=str(-command.points),
+                available=str(wallet.qualifying),
+            )
+        wallet.qualifying += command.points
+    elif command.points > 0:
+        lot, uses = wallet.credit((document_id, 1), command.points, earn_time=command.business_time)
+        lots = [lot]
+    else:
+        uses = wallet.burn(1, -command.points)
+    entry = Entry(1, command.kind, Account.ADJUSTMENT, command.points, explanation=command.reason)
+    return Document(
+        document_id,
+        command.wallet_id,
+        command.request_id,
+        command.body_hash,
+        DocumentType.ADJUSTMENT,
+        command.business_time,
+        wallet.balance,
+        wallet.next_sequence(),
+        actor=command.actor,
+        reason=command.reason,
+        entries=[entry],
+        lots=lots,
+        lot_uses=uses,
+    )
+
+
+def refused(
+    command: Command, wallet: WalletState, circumstances: Circumstances, refusal: Refused
+) -> Document:
+    """The refusal as the journal remembers it: it names the reason and changes nothing."""
+    if isinstance(command, RecordSale):
+        kind, business_time = DocumentType.SALE, command.sale.business_time
+        place = (command.sale.store, command.sale.terminal, command.sale.receipt_number)
+    elif isinstance(command, RecordReturn):
+        kind = DocumentType.VOID if command.void else DocumentType.RETURN
+        business_time = command.business_time
+        place = (command.store, command.terminal, command.receipt_number)
+    else:
+        kind, business_time, place = DocumentType.ADJUSTMENT, command.business_time, ("", "", "")
+    said = msgspec.json.encode(
+        {"reason": refusal.reason, "message": refusal.message, "metadata": refusal.metadata}
+    )
+    return Document(
+        circumstances.next_id(),
+        command.wallet_id,
+        command.request_id,
+        command.body_hash,
+        kind,
+        business_time,
+        wallet.balance,
+        0,
+        *place,
+        refusal=said.decode(),
+    )

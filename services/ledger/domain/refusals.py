@@ -1,0 +1,107 @@
+"""Why the ledger does not do what it is asked; each names what a till or an app can act on."""
+
+from services.plumbing import errors
+
+
+class RawCardNumber(errors.Invalid):
+    """A real card number where a token is wanted. It is never kept, and never in the text."""
+
+    reason = "RAW_CARD_NUMBER"
+
+
+class RequestIdReused(errors.Clash):
+    reason = "REQUEST_ID_REUSED"
+
+
+class CardBlocked(errors.Unmet):
+    reason = "CARD_BLOCKED"
+
+
+class BusinessTimeInFuture(errors.Invalid):
+    reason = "BUSINESS_TIME_IN_FUTURE"
+
+
+class BusinessTimeTooOld(errors.Invalid):
+    reason = "BUSINESS_TIME_TOO_OLD"
+
+
+class WrongCurrency(errors.Invalid):
+    reason = "WRONG_CURRENCY"
+
+
+class NoPolicyInForce(errors.Unmet):
+    reason = "NO_POLICY_IN_FORCE"
+
+
+class UnknownSale(errors.Missing):
+    reason = "UNKNOWN_SALE"
+
+
+class UnknownLine(errors.Invalid):
+    reason = "UNKNOWN_LINE"
+
+
+class ReturnExceedsSale(errors.Unmet):
+    reason = "RETURN_EXCEEDS_SALE"
+
+
+class SaleVoided(errors.Unmet):
+    reason = "SALE_VOIDED"
+
+
+class SaleHasReturns(errors.Unmet):
+    reason = "SALE_HAS_RETURNS"
+
+
+class ReturnBeforeSale(errors.Invalid):
+    reason = "RETURN_BEFORE_SALE"
+
+
+class InsufficientPoints(errors.Unmet):
+    reason = "INSUFFICIENT_POINTS"
+
+
+class WalletNotFound(errors.Missing):
+    reason = "WALLET_NOT_FOUND"
+
+
+class EntryNotFound(errors.Missing):
+    reason = "ENTRY_NOT_FOUND"
+
+
+class PolicyNotFound(errors.Missing):
+    reason = "POLICY_NOT_FOUND"
+
+
+class EffectiveInThePast(errors.Unmet):
+    reason = "EFFECTIVE_IN_THE_PAST"
+
+
+class QueueFull(errors.Exhausted):
+    reason = "QUEUE_FULL"
+
+
+class OutcomeUnknown(errors.Unavailable):
+    """The database went away; whether it was recorded shows when the same request is sent again."""
+
+    reason = "OUTCOME_UNKNOWN"
+
+
+# A refusal is remembered by its reason; this brings the type back.
+REMEMBERED: dict[str, type[errors.Refused]] = {
+    kind.reason: kind
+    for kind in (
+        CardBlocked,
+        BusinessTimeInFuture,
+        BusinessTimeTooOld,
+        WrongCurrency,
+        NoPolicyInForce,
+        UnknownSale,
+        UnknownLine,
+        ReturnExceedsSale,
+        SaleVoided,
+        SaleHasReturns,
+        ReturnBeforeSale,
+        InsufficientPoints,
+    )
+}

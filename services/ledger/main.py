@@ -1,0 +1,134 @@
+"""`python -m services.ledger server|migrate`."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from loyalty.ledger.v1 import (
+    earn_policy_pb2,
+    earn_policy_pb2_grpc,
+    ledger_pb2,
+    ledger_pb2_grpc,
+    point_of_sale_pb2,
+    point_of_sale_pb2_grpc,
+)
+from sqlalchemy import Engine
+
+from services.ledger import events, metrics
+from services.ledger.card_cache import CardCache
+from services.ledger.rpc.earn_policies import EarnPolicies
+from services.ledger.rpc.ledger import Ledger
+from services.ledger.rpc.point_of_sale import PointOfSale
+from services.ledger.settings import LedgerSettings
+from services.ledger.shards import Shards, now_micros
+from services.ledger.storage import shards as shard_storage
+from services.ledger.usecases.policies import Policies
+from services.ledger.usecases.quote import Quotes
+from services.ledger.usecases.read import Reading
+from services.plumbing import grpc_server, outbox, telemetry
+from services.plumbing.auth import TokenVerifier
+from services.plumbing.config import AuthSettings, LogSettings, read
+from services.plumbing.database import engine, migrate, transaction
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+DOMAIN = "ledger.loyalty.example"
+# The event loop and the committers share one interpreter; a committer that waits for its turn
+# holds a whole batch up.
+SWITCH_INTERVAL_SECONDS = 0.0005
+
+
+async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Server:
+    """A running server on a migrated database."""
+    database = engine(settings.database_url, pool_size=settings.database_pool_size)
+    with transaction(database) as connection:
+        count = shard_storage.count(connection)
+    committing = engine(settings.database_url, pool_size=count)
+    shards = Shards(
+        committing,
+        count,
+        limits=settings.limits,
+        batch_max=settings.batch_max,
+        queue_max=settings.queue_max,
+    )
+    # One connection listens for as long as the server lives.
+    listening = engine(settings.database_url, pool_size=4)
+    cards = CardCache(listening)
+    server = await grpc_server.start(
+        settings.grpc_address,
+        services(database, count, shards, cards, settings),
+        verifier=TokenVerifier(auth),
+        domain=DOMAIN,
+    )
+    watch_outboxes(database, count)
+
+    async def close() -> None:
+        await asyncio.to_thread(shards.close)
+        await asyncio.to_thread(cards.close)
+        for used in (database, committing, listening):
+            used.dispose()
+
+    server.closers.append(close)
+    return server
+
+
+def services(
+    database: Engine, count: int, shards: Shards, cards: CardCache, settings: LedgerSettings
+) -> Sequence[grpc_server.Service]:
+    quotes = Quotes(database, count, settings.limits, now_micros)
+    point_of_sale = PointOfSale(shards=shards, cards=cards, quotes=quotes)
+    policies = EarnPolicies(Policies(database, events.policy_published))
+    ledger = Ledger(shards=shards, reading=Reading(database, count))
+    names = {
+        "sales": point_of_sale_pb2.DESCRIPTOR.services_by_name["PointOfSaleService"],
+        "policies": earn_policy_pb2.DESCRIPTOR.services_by_name["EarnPolicyService"],
+        "ledger": ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"],
+    }
+    return [
+        grpc_server.Service(
+            names["sales"].full_name,
+            lambda server: point_of_sale_pb2_grpc.add_PointOfSaleServiceServicer_to_server(
+                point_of_sale, server
+            ),
+        ),
+        grpc_server.Service(
+            names["policies"].full_name,
+            lambda server: earn_policy_pb2_grpc.add_EarnPolicyServiceServicer_to_server(
+                policies, server
+            ),
+        ),
+        grpc_server.Service(
+            names["ledger"].full_name,
+            lambda server: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger, server),
+        ),
+    ]
+
+
+def watch_outboxes(database: Engine, count: int) -> None:
+    """Let the metric of each shard's outbox read the table when it is scraped."""
+    for number in range(count):
+        schema = shard_storage.schema(number)
+        metrics.OUTBOX_AGE_SECONDS.labels(str(number)).set_function(
+            lambda schema=schema: outbox.newest_age_seconds(database, schema)  # type: ignore[misc]
+        )
+
+
+async def serve() -> None:
+    settings = read(LedgerSettings)
+    auth = read(AuthSettings)
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    server = await start(settings, auth)
+    telemetry.serve_metrics(settings.metrics_port)
+    await grpc_server.serve_until_told(server, drain_seconds=settings.drain_seconds)
+
+
+def main(arguments: Sequence[str]) -> None:
+    telemetry.start_logging(read(LogSettings).level)
+    match list(arguments):
+        case ["server"]:
+            asyncio.run(serve())
+        case ["migrate"]:
+            settings = read(LedgerSettings)
+            migrate(settings.database_url, MIGRATIONS, shards=settings.shards)
+        case _:
+            sys.exit("usage: python -m services.ledger server|migrate")

@@ -1,0 +1,232 @@
+"""What apps, care agents and accountants call."""
+
+import asyncio
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from loyalty.ledger.v1 import ledger_pb2, ledger_pb2_grpc
+
+from services.ledger.domain.basket import lines_from_json
+from services.ledger.domain.documents import Account, AdjustPoints
+from services.ledger.domain.policy import PointKind
+from services.ledger.rpc import messages, names
+from services.ledger.shards import Shards, now_micros
+from services.ledger.storage.journal import Period, StatementKey
+from services.ledger.usecases.read import Explanation, HeldBalance, Holding, Reading
+from services.plumbing.auth import current_caller
+from services.plumbing.errors import Forbidden
+from services.plumbing.grpc_calls import Context
+from services.plumbing.pages import page_size, page_token, read_page_token
+
+
+class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
+    def __init__(self, *, shards: Shards, reading: Reading) -> None:
+        self._shards = shards
+        self._reading = reading
+
+    async def GetWallet(  # noqa: N802 — the names are the contract's
+        self,
+        request: ledger_pb2.GetWalletRequest,
+        context: Context,  # noqa: ARG002
+    ) -> ledger_pb2.GetWalletResponse:
+        holding = await self._holding(request.name)
+        held = await asyncio.to_thread(self._reading.balance, holding)
+        return ledger_pb2.GetWalletResponse(wallet=write_wallet(request.name, held))
+
+    async def ListEntries(  # noqa: N802
+        self,
+        request: ledger_pb2.ListEntriesRequest,
+        context: Context,  # noqa: ARG002
+    ) -> ledger_pb2.ListEntriesResponse:
+        """A page holds whole documents: the entries of one sale are never torn apart."""
+        size = page_size(request.page_size, default=50, most=500)
+        before = read_statement_token(request.page_token)
+        holding = await self._holding(request.parent)
+        found, _ = await asyncio.to_thread(
+            self._reading.statement,
+            holding,
+            period=period_of(request),
+            before=before,
+            limit=size + 1,
+            sales_only=False,
+        )
+        entries: list[ledger_pb2.Entry] = []
+        last: StatementKey | None = None
+        rest = len(found)
+        for posted in found:
+            if entries and len(entries) + len(posted.document.entries) > size:
+                break
+            entries += [
+                messages.write_entry(posted.document, entry, posted.post_time)
+                for entry in posted.document.entries
+            ]
+            last = posted.document.business_time, posted.document.document_id
+            rest -= 1
+        token = page_token(*last) if last is not None and rest else ""
+        return ledger_pb2.ListEntriesResponse(entries=entries, next_page_token=token)
+
+    async def ListSales(  # noqa: N802
+        self,
+        request: ledger_pb2.ListSalesRequest,
+        context: Context,  # noqa: ARG002
+    ) -> ledger_pb2.ListSalesResponse:
+        size = page_size(request.page_size, default=20, most=100)
+        before = read_statement_token(request.page_token)
+        holding = await self._holding(request.parent)
+        found, voided = await asyncio.to_thread(
+            self._reading.statement,
+            holding,
+            period=period_of(request),
+            before=before,
+            limit=size + 1,
+            sales_only=True,
+        )
+        page = found[:size]
+        last = page[-1].document if page else None
+        token = ""
+        if last is not None and len(found) > size:
+            token = page_token(last.business_time, last.document_id)
+        return ledger_pb2.ListSalesResponse(
+            sales=[
+                messages.write_sale(
+                    p.document, p.post_time, voided=p.document.document_id in voided
+                )
+                for p in page
+            ],
+            next_page_token=token,
+        )
+
+    async def ExplainEntry(  # noqa: N802
+        self,
+        request: ledger_pb2.ExplainEntryRequest,
+        context: Context,  # noqa: ARG002
+    ) -> ledger_pb2.ExplainEntryResponse:
+        wallet_id, document_id, ordinal = names.read_entry_name(request.name)
+        await self._require_own_wallet(wallet_id)
+        explained = await asyncio.to_thread(self._reading.explain, wallet_id, document_id, ordinal)
+        return write_explanation(explained)
+
+    async def AdjustPoints(  # noqa: N802
+        self,
+        request: ledger_pb2.AdjustPointsRequest,
+        context: Context,  # noqa: ARG002
+    ) -> ledger_pb2.AdjustPointsResponse:
+        holding = await self._holding(request.wallet)
+        wallet_id = await asyncio.to_thread(self._reading.first_wallet, holding)
+        actor = current_caller().subject
+        given_time = messages.micros(request.business_time)
+        document = await self._shards.post_one(
+            AdjustPoints(
+                wallet_id,
+                request.request_id.lower(),
+                names.body_hash(
+                    "adjust",
+                    str(request.points),
+                    str(request.kind),
+                    request.reason,
+                    actor,
+                    str(given_time),
+                ),
+                PointKind(request.kind),
+                request.points,
+                request.reason,
+                actor,
+                given_time or now_micros(),
+            )
+        )
+        return ledger_pb2.AdjustPointsResponse(
+            entry=names.entry_name(wallet_id, document.document_id, 1),
+            balance=messages.write_balance(document.balance),
+        )
+
+    async def GetProgrammeAccounts(  # noqa: N802
+        self,
+        request: ledger_pb2.GetProgrammeAccountsRequest,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> ledger_pb2.GetProgrammeAccountsResponse:
+        sums = await asyncio.to_thread(self._reading.programme_accounts)
+        return ledger_pb2.GetProgrammeAccountsResponse(
+            accounts=[
+                ledger_pb2.ProgrammeAccount(
+                    account=Account(account).name.lower(),
+                    kind=messages.point_kind(PointKind(kind)),
+                    issued=points,
+                )
+                for (account, kind), points in sorted(sums.items())
+            ]
+        )
+
+    async def _holding(self, name: str) -> Holding:
+        """The wallets of wallets/{wallet} or members/{member}/wallet, if the caller may see
+        them.
+        """
+        collection, identifier = name.split("/")[:2]
+        if collection == "members":
+            current_caller().require_own(f"members/{identifier}")
+            return await asyncio.to_thread(self._reading.holding, member_id=identifier)
+        await self._require_own_wallet(int(identifier))
+        return await asyncio.to_thread(self._reading.holding, wallet_id=int(identifier))
+
+    async def _require_own_wallet(self, wallet_id: int) -> None:
+        """Refuses: NOT_YOURS, also where there is no such wallet: permission comes before
+        existence.
+        """
+        caller = current_caller()
+        if not caller.own_only:
+            return
+        member_id = caller.subject.removeprefix("members/")
+        if not await asyncio.to_thread(self._reading.owns, member_id, wallet_id):
+            raise Forbidden("the token opens only its subject's own", reason="NOT_YOURS")
+
+
+def write_wallet(name: str, held: HeldBalance) -> ledger_pb2.Wallet:
+    balance = held.balance
+    wallet = ledger_pb2.Wallet(
+        name=f"wallets/{balance.wallet_id}" if balance.wallet_id else name,
+        member=f"members/{held.holding.member_id}" if held.holding.member_id else "",
+        available=balance.available,
+        pending=balance.pending,
+        qualifying=balance.qualifying,
+        lifetime=balance.lifetime,
+    )
+    if balance.expire_time is not None:
+        wallet.next_expiry.points = balance.expiring
+        wallet.next_expiry.expire_time.FromMicroseconds(balance.expire_time)
+    return wallet
+
+
+def write_explanation(explained: Explanation) -> ledger_pb2.ExplainEntryResponse:
+    sale = explained.sale
+    lines = lines_from_json(sale.lines_json) if sale is not None else []
+    document = explained.posted.document
+    return ledger_pb2.ExplainEntryResponse(
+        entry=messages.write_entry(document, explained.entry, explained.posted.post_time),
+        lines=[messages.write_line(lines[number - 1]) for number in explained.entry.lines],
+        rule_title=explained.rule.title if explained.rule else "",
+        lots=[
+            ledger_pb2.LotMovement(
+                lot=f"wallets/{document.wallet_id}/lots/{lot.document_id}-{lot.ordinal}",
+                points=use.points,
+                earn_time=messages.timestamp(lot.earn_time),
+                expire_time=(
+                    None if lot.expire_time is None else messages.timestamp(lot.expire_time)
+                ),
+            )
+            for use, lot in explained.lots
+        ],
+        recomputed_points=explained.recomputed,
+        recomputation_agrees=explained.agrees,
+    )
+
+
+def period_of(
+    request: ledger_pb2.ListEntriesRequest | ledger_pb2.ListSalesRequest,
+) -> Period:
+    def bound(field: str, time: Timestamp) -> int | None:
+        return messages.micros(time) if request.HasField(field) else None  # type: ignore[arg-type]
+
+    return Period(bound("from_time", request.from_time), bound("until_time", request.until_time))
+
+
+def read_statement_token(token: str) -> StatementKey | None:
+    keys = read_page_token(token, int, int)
+    return (int(keys[0]), int(keys[1])) if keys is not None else None

@@ -1,0 +1,171 @@
+"""Between the messages of the contract and the words of the domain."""
+
+from collections.abc import Iterable, Sequence
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from loyalty.ledger.v1 import ledger_pb2
+from loyalty.ledger.v1 import point_of_sale_pb2 as pos
+
+from services.ledger.domain.basket import MICROS_PER_SECOND, Line, Sale, lines_from_json
+from services.ledger.domain.documents import Balance, Document, DocumentType, Entry, Flag
+from services.ledger.domain.policy import PointKind
+from services.ledger.domain.receipt import receipt_texts
+from services.ledger.rpc import names
+from services.plumbing.errors import Refused
+
+
+def micros(time: Timestamp) -> int:
+    """Microseconds since 1970; finer parts are dropped."""
+    return time.seconds * MICROS_PER_SECOND + time.nanos // 1_000
+
+
+def timestamp(value: int) -> Timestamp:
+    seconds, rest = divmod(value, MICROS_PER_SECOND)
+    return Timestamp(seconds=seconds, nanos=rest * 1_000)
+
+
+def read_sale(message: pos.Sale) -> Sale:
+    return Sale(
+        message.store,
+        message.terminal,
+        message.receipt_number,
+        micros(message.business_time),
+        message.currency_code,
+        [
+            Line(
+                line.sku,
+                line.quantity_thousandths,
+                line.amount_minor,
+                line.description,
+                tuple(line.category_path),
+                tuple(line.tags),
+                line.tax_minor,
+                line.discount_minor,
+                line.nature or 1,
+            )
+            for line in message.lines
+        ],
+    )
+
+
+def write_line(line: Line) -> pos.Line:
+    return pos.Line(
+        sku=line.sku,
+        description=line.description,
+        category_path=line.category_path,
+        quantity_thousandths=line.quantity,
+        amount_minor=line.amount,
+        tags=line.tags,
+        tax_minor=line.tax,
+        discount_minor=line.discount,
+        nature=pos.Line.Nature.ValueType(line.nature),
+    )
+
+
+def point_kind(kind: PointKind) -> pos.PointKind.ValueType:
+    return pos.PointKind.ValueType(kind.value)
+
+
+def points_by_rule(entries: Iterable[Entry]) -> list[pos.PointsByRule]:
+    return [
+        pos.PointsByRule(
+            rule=entry.rule,
+            policy_version=entry.policy_version,
+            kind=point_kind(entry.kind),
+            points=entry.points,
+            lines=entry.lines,
+            explanation=entry.explanation,
+            basis_minor=entry.basis,
+        )
+        for entry in entries
+    ]
+
+
+def write_balance(balance: Balance) -> pos.Balance:
+    return pos.Balance(
+        available=balance.available, pending=balance.pending, qualifying=balance.qualifying
+    )
+
+
+def write_flags(flags: int) -> list[pos.Flag.ValueType]:
+    if not flags:
+        return []
+    found = []
+    if flags & Flag.POSSIBLE_DUPLICATE:
+        found.append(pos.FLAG_POSSIBLE_DUPLICATE)
+    if flags & Flag.UNKNOWN_CARD:
+        found.append(pos.FLAG_UNKNOWN_CARD)
+    return found
+
+
+def recorded_sale(document: Document) -> pos.RecordSaleResponse:
+    return pos.RecordSaleResponse(
+        sale=names.sale_name(document.wallet_id, document.document_id),
+        points=points_by_rule(document.entries),
+        balance=write_balance(document.balance),
+        receipt_texts=receipt_texts(document.entries, document.balance),
+        flags=write_flags(document.flags),
+    )
+
+
+def refusal(refused: Refused) -> pos.Refusal:
+    return pos.Refusal(
+        reason=refused.reason,
+        message=refused.message,
+        metadata=refused.metadata,
+        field_violations=[
+            pos.FieldViolation(field=v.field, description=v.description) for v in refused.violations
+        ],
+        retryable=refused.retryable,
+    )
+
+
+ENTRY_TYPES = {
+    DocumentType.SALE: ledger_pb2.ENTRY_TYPE_EARN,
+    DocumentType.RETURN: ledger_pb2.ENTRY_TYPE_RETURN,
+    DocumentType.VOID: ledger_pb2.ENTRY_TYPE_VOID,
+    DocumentType.ADJUSTMENT: ledger_pb2.ENTRY_TYPE_ADJUSTMENT,
+    DocumentType.TRANSFER: ledger_pb2.ENTRY_TYPE_TRANSFER,
+}
+
+
+def write_entry(document: Document, entry: Entry, post_time: int) -> ledger_pb2.Entry:
+    return ledger_pb2.Entry(
+        name=names.entry_name(document.wallet_id, document.document_id, entry.ordinal),
+        type=ENTRY_TYPES[document.type],
+        kind=point_kind(entry.kind),
+        points=entry.points,
+        account=entry.account.name.lower(),
+        rule=entry.rule,
+        policy_version=entry.policy_version,
+        lines=entry.lines,
+        explanation=entry.explanation,
+        business_time=timestamp(document.business_time),
+        post_time=timestamp(post_time),
+        sale=names.sale_of(document),
+        basis_minor=entry.basis,
+    )
+
+
+def write_sale(document: Document, post_time: int, *, voided: bool) -> ledger_pb2.JournalSale:
+    lines = lines_from_json(document.lines_json)
+    return ledger_pb2.JournalSale(
+        name=names.sale_name(document.wallet_id, document.document_id),
+        sale=pos.Sale(
+            store=document.store,
+            terminal=document.terminal,
+            receipt_number=document.receipt_number,
+            business_time=timestamp(document.business_time),
+            currency_code=document.currency,
+            lines=[write_line(line) for line in lines],
+        ),
+        redeemable_points=total(document.entries, PointKind.REDEEMABLE),
+        qualifying_points=total(document.entries, PointKind.QUALIFYING),
+        post_time=timestamp(post_time),
+        flags=write_flags(document.flags),
+        voided=voided,
+    )
+
+
+def total(entries: Sequence[Entry], kind: PointKind) -> int:
+    return sum(entry.points for entry in entries if entry.kind is kind)

@@ -1,0 +1,248 @@
+"""What tills call."""
+
+import asyncio
+from collections.abc import Sequence
+
+from loyalty.ledger.v1 import point_of_sale_pb2 as pos
+from loyalty.ledger.v1 import point_of_sale_pb2_grpc
+
+from services.ledger import metrics
+from services.ledger.card_cache import CardCache
+from services.ledger.domain.basket import lines_json
+from services.ledger.domain.card_token import refuse_raw_card_number
+from services.ledger.domain.documents import (
+    Document,
+    Origin,
+    RecordReturn,
+    RecordSale,
+    ReturnedLine,
+)
+from services.ledger.domain.receipt import receipt_texts
+from services.ledger.domain.refusals import UnknownSale
+from services.ledger.rpc import messages, names
+from services.ledger.shards import Shards
+from services.ledger.storage.directory import Card
+from services.ledger.usecases.quote import Quotes
+from services.plumbing.auth import Caller, current_caller
+from services.plumbing.errors import Refused
+from services.plumbing.grpc_calls import Context, Validation
+
+# A call takes this many sales before it lets others have their turn.
+SALES_BETWEEN_TURNS = 100
+
+
+class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
+    def __init__(self, *, shards: Shards, cards: CardCache, quotes: Quotes) -> None:
+        self._shards = shards
+        self._cards = cards
+        self._quotes = quotes
+        self._validation = Validation()
+
+    async def RecordSale(  # noqa: N802 — the names are the contract's
+        self,
+        request: pos.RecordSaleRequest,
+        context: Context,  # noqa: ARG002
+    ) -> pos.RecordSaleResponse:
+        try:
+            token = admit_sale(request.sale, current_caller())
+            card = self._cards.get(token) or (await self._look_up([token]))[token]
+            document = await self._shards.post_one(sale_command(request, card))
+        except Refused as refused:
+            metrics.REFUSALS.labels(refused.reason).inc()
+            raise
+        metrics.SALES.inc()
+        return messages.recorded_sale(document)
+
+    async def BatchRecordSales(  # noqa: N802
+        self,
+        request: pos.BatchRecordSalesRequest,
+        context: Context,  # noqa: ARG002
+    ) -> pos.BatchRecordSalesResponse:
+        answers = await self._record_all(request.requests, current_caller())
+        response = pos.BatchRecordSalesResponse()
+        recorded = 0
+        for number, answer in enumerate(answers):
+            if number % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
+                await asyncio.sleep(0)
+            if isinstance(answer, Document):
+                recorded += 1
+                response.outcomes.add(recorded=messages.recorded_sale(answer))
+            elif isinstance(answer, Refused):
+                metrics.REFUSALS.labels(answer.reason).inc()
+                response.outcomes.add(refused=messages.refusal(answer))
+            else:
+                metrics.REFUSALS.labels("INTERNAL").inc()
+                internal = pos.Refusal(reason="INTERNAL", message="internal error")
+                response.outcomes.add(refused=internal)
+        metrics.SALES.inc(recorded)
+        return response
+
+    async def _record_all(
+        self, requests: Sequence[pos.RecordSaleRequest], caller: Caller
+    ) -> list[Document | Exception]:
+        """Record the sales of a batch; one that is refused stands in its place as its refusal."""
+        answers: list[Document | Exception | None] = [None] * len(requests)
+        admitted: list[tuple[int, str]] = []
+        for number, request in enumerate(requests):
+            if number % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
+                await asyncio.sleep(0)
+            try:
+                self._validation.check(request)
+                admitted.append((number, admit_sale(request.sale, caller)))
+            except Refused as refused:
+                answers[number] = refused
+        cards = {token: card for _, token in admitted if (card := self._cards.get(token))}
+        missing = [token for _, token in admitted if token not in cards]
+        if missing:
+            cards |= await self._look_up(missing)
+        commands = []
+        for count, (number, token) in enumerate(admitted):
+            if count % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
+                await asyncio.sleep(0)
+            commands.append(sale_command(requests[number], cards[token]))
+        for (number, _), answer in zip(
+            admitted, await self._shards.post_all(commands), strict=True
+        ):
+            answers[number] = answer
+        return [answer for answer in answers if answer is not None]
+
+    async def _look_up(self, tokens: Sequence[str]) -> dict[str, Card]:
+        return await asyncio.to_thread(self._cards.look_up, tokens)
+
+    async def RecordReturn(  # noqa: N802
+        self,
+        request: pos.RecordReturnRequest,
+        context: Context,  # noqa: ARG002
+    ) -> pos.RecordReturnResponse:
+        document = await self._take_back(request)
+        return pos.RecordReturnResponse(
+            **{"return": names.return_name(document)},
+            sale=names.sale_of(document),
+            points=messages.points_by_rule(document.entries),
+            points_forgiven=document.points_forgiven,
+            balance=messages.write_balance(document.balance),
+            receipt_texts=receipt_texts(document.entries, document.balance),
+        )
+
+    async def VoidSale(  # noqa: N802
+        self,
+        request: pos.VoidSaleRequest,
+        context: Context,  # noqa: ARG002
+    ) -> pos.VoidSaleResponse:
+        document = await self._take_back(request)
+        return pos.VoidSaleResponse(
+            **{"return": names.return_name(document)},
+            sale=names.sale_of(document),
+            points=messages.points_by_rule(document.entries),
+            points_forgiven=document.points_forgiven,
+            balance=messages.write_balance(document.balance),
+            receipt_texts=receipt_texts(document.entries, document.balance),
+        )
+
+    async def _take_back(self, request: pos.RecordReturnRequest | pos.VoidSaleRequest) -> Document:
+        try:
+            current_caller().require_store(request.store)
+            wallet_id, origin = await self._origin(request)
+            return await self._shards.post_one(return_command(request, wallet_id, origin))
+        except Refused as refused:
+            metrics.REFUSALS.labels(refused.reason).inc()
+            raise
+
+    async def _origin(
+        self, request: pos.RecordReturnRequest | pos.VoidSaleRequest
+    ) -> tuple[int, Origin]:
+        """The wallet and the sale that goods come back from. Refuses: UnknownSale,
+        RawCardNumber.
+        """
+        if request.WhichOneof("original") == "sale":
+            wallet_id, sale_id = names.read_sale_name(request.sale)
+            return wallet_id, Origin(sale_id=sale_id)
+        receipt = request.receipt
+        refuse_raw_card_number(receipt.card_token)
+        card = self._cards.get(receipt.card_token) or await asyncio.to_thread(
+            self._cards.find, receipt.card_token
+        )
+        if card is None:
+            raise UnknownSale("no such sale is recorded for this card")
+        return card.wallet_id, Origin(0, receipt.store, receipt.terminal, receipt.receipt_number)
+
+    async def QuoteSale(  # noqa: N802
+        self,
+        request: pos.QuoteSaleRequest,
+        context: Context,  # noqa: ARG002
+    ) -> pos.QuoteSaleResponse:
+        token = admit_sale(request.sale, current_caller())
+        quoted = await asyncio.to_thread(
+            self._quotes.quote, messages.read_sale(request.sale), token
+        )
+        return pos.QuoteSaleResponse(
+            points=messages.points_by_rule(quoted.entries),
+            balance=messages.write_balance(quoted.balance),
+            receipt_texts=receipt_texts(quoted.entries, quoted.balance),
+            flags=messages.write_flags(quoted.flags),
+        )
+
+
+def admit_sale(sale: pos.Sale, caller: Caller) -> str:
+    """The card token of a sale the caller may record. Refuses: RawCardNumber, FOREIGN_STORE."""
+    token = sale.card_token
+    refuse_raw_card_number(token)
+    caller.require_store(sale.store)
+    return token
+
+
+def sale_command(request: pos.RecordSaleRequest, card: Card) -> RecordSale:
+    sale = messages.read_sale(request.sale)
+    lines = lines_json(sale.lines)
+    body = names.body_hash(
+        "sale",
+        request.sale.card_token,
+        sale.store,
+        sale.terminal,
+        sale.receipt_number,
+        str(sale.business_time),
+        sale.currency,
+        lines,
+    )
+    return RecordSale(
+        card.wallet_id,
+        request.request_id.lower(),
+        body,
+        sale,
+        lines,
+        card.state,
+        not card.known,
+    )
+
+
+def return_command(
+    request: pos.RecordReturnRequest | pos.VoidSaleRequest, wallet_id: int, origin: Origin
+) -> RecordReturn:
+    void = isinstance(request, pos.VoidSaleRequest)
+    lines: tuple[ReturnedLine, ...] = ()
+    receipt_number = ""
+    if not isinstance(request, pos.VoidSaleRequest):
+        lines = tuple(ReturnedLine(back.line, back.quantity_thousandths) for back in request.lines)
+        receipt_number = request.receipt_number
+    business_time = messages.micros(request.business_time)
+    body = names.body_hash(
+        "void" if void else "return",
+        str(origin),
+        request.store,
+        request.terminal,
+        receipt_number,
+        str(business_time),
+        str(lines),
+    )
+    return RecordReturn(
+        wallet_id,
+        request.request_id.lower(),
+        body,
+        origin,
+        request.store,
+        request.terminal,
+        receipt_number,
+        business_time,
+        lines,
+        void,
+    )

@@ -1,0 +1,32 @@
+"""The ledger's configuration."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from services.ledger.domain.basket import MICROS_PER_SECOND
+from services.ledger.domain.posting import Limits
+from services.plumbing.config import ServerSettings
+
+SECONDS_PER_DAY = 86_400
+
+
+class LedgerSettings(ServerSettings):
+    model_config = SettingsConfigDict(env_prefix="LEDGER_", frozen=True)
+
+    grpc_address: str = Field(default="127.0.0.1:7102", pattern=r"^[^:]*:\d+$")
+    metrics_port: int = Field(default=7202, ge=0, le=65535)
+    # Fixed when the programme is created.
+    shards: int = Field(default=2, ge=1, le=100)
+    # How far back and ahead of now a till's clock may say it is.
+    sale_age_days_max: int = Field(default=400, ge=1, le=40_000)
+    sale_ahead_seconds_max: int = Field(default=300, ge=0, le=86_400)
+    # Commands in one commit, and waiting for one, in each shard.
+    batch_max: int = Field(default=500, ge=1, le=5_000)
+    queue_max: int = Field(default=4_000, ge=1_000, le=100_000)
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            past=self.sale_age_days_max * SECONDS_PER_DAY * MICROS_PER_SECOND,
+            future=self.sale_ahead_seconds_max * MICROS_PER_SECOND,
+        )

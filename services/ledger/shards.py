@@ -1,0 +1,114 @@
+"""The shards of a server: a committer each, and the way of a command to the one that holds its
+wallet.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import Engine
+
+from services.ledger import events, metrics
+from services.ledger.domain.documents import Command, Document
+from services.ledger.domain.posting import Limits
+from services.ledger.domain.refusals import OutcomeUnknown, QueueFull
+from services.ledger.storage.shards import shard_of
+from services.ledger.usecases.post import Answer, Shard, open_shard, post
+from services.plumbing.errors import Refused
+from services.plumbing.group_commit import CommitUnknown, GroupCommitter, QueueIsFull
+
+
+def now_micros() -> int:
+    return time.time_ns() // 1_000
+
+
+class Shards:
+    """Posts commands through the group commit of their wallet's shard."""
+
+    def __init__(
+        self, engine: Engine, count: int, *, limits: Limits, batch_max: int, queue_max: int
+    ) -> None:
+        self.count = count
+        self._committers = [
+            self._committer(engine, number, limits, batch_max, queue_max) for number in range(count)
+        ]
+
+    @staticmethod
+    def _committer(
+        engine: Engine, number: int, limits: Limits, batch_max: int, queue_max: int
+    ) -> GroupCommitter[Command, Answer]:
+        shard: Shard = open_shard(
+            engine, number, limits=limits, announce=events.entries_posted, clock=now_micros
+        )
+        sizes = metrics.BATCH_SIZE.labels(str(number))
+        seconds = metrics.COMMIT_SECONDS.labels(str(number))
+
+        def observe(size: int, took: float) -> None:
+            sizes.observe(size)
+            seconds.observe(took)
+
+        committer: GroupCommitter[Command, Answer] = GroupCommitter(
+            lambda commands: post(shard, commands),
+            name=f"committer-{number}",
+            batch_max=batch_max,
+            queue_max=queue_max,
+            observe=observe,
+        )
+        metrics.QUEUE_DEPTH.labels(str(number)).set_function(lambda: committer.depth)
+        return committer
+
+    async def post_one(self, command: Command) -> Document:
+        """Post a command and answer its document. Refuses: what it refuses, QueueFull,
+        OutcomeUnknown.
+        """
+        answer = (await self._submit(shard_of(command.wallet_id, self.count), [command]))[0]
+        if isinstance(answer, Document):
+            return answer
+        raise as_refusal(answer)
+
+    async def post_all(self, commands: Sequence[Command]) -> list[Document | Exception]:
+        """Post commands, each on its own; the answers stand in their order."""
+        by_shard: dict[int, list[int]] = {}
+        for position, command in enumerate(commands):
+            by_shard.setdefault(shard_of(command.wallet_id, self.count), []).append(position)
+        answers: list[Document | Exception] = [QueueFull("")] * len(commands)
+        settled = await asyncio.gather(
+            *(
+                self._submit_or_refuse(shard, [commands[position] for position in positions])
+                for shard, positions in by_shard.items()
+            )
+        )
+        for positions, found in zip(by_shard.values(), settled, strict=True):
+            for position, answer in zip(positions, found, strict=True):
+                answers[position] = answer
+        return answers
+
+    async def _submit_or_refuse(
+        self, shard: int, commands: Sequence[Command]
+    ) -> list[Document | Exception]:
+        try:
+            answers = await self._submit(shard, commands)
+        except Refused as refusal:
+            return [refusal] * len(commands)
+        return [a if isinstance(a, Document) else as_refusal(a) for a in answers]
+
+    async def _submit(
+        self, shard: int, commands: Sequence[Command]
+    ) -> Sequence[Answer | Exception]:
+        try:
+            submitted = self._committers[shard].submit(commands)
+        except QueueIsFull:
+            raise QueueFull("too much is waiting; send it again in a moment") from None
+        return await submitted
+
+    def close(self) -> None:
+        """Commit what is queued."""
+        for committer in self._committers:
+            committer.close()
+
+
+def as_refusal(error: Exception) -> Exception:
+    """What a caller is told of an error that a committer answered with."""
+    if isinstance(error, CommitUnknown):
+        return OutcomeUnknown("the database is away; send the same request again")
+    return error

@@ -1,0 +1,118 @@
+"""Which wallet a card credits, and whose wallets are whose. Lies outside the shards."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from services.ledger.domain.documents import CardState
+from services.plumbing.database import text_array
+
+# A server hears of a changed card here and forgets what it knew of it.
+CHANNEL = "ledger_cards"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A card as the till path sees it; known once a member holds it."""
+
+    wallet_id: int
+    state: int
+    known: bool
+
+
+def find_cards(connection: Connection, tokens: Sequence[str]) -> dict[str, Card]:
+    rows = connection.exec_driver_sql(
+        "SELECT card_token, wallet_id, state, known FROM cards WHERE card_token = ANY(%s::text[])",
+        (text_array(tokens),),
+    )
+    return {row[0]: Card(row[1], row[2], row[3]) for row in rows}
+
+
+def add_unknown_cards(connection: Connection, tokens: Sequence[str]) -> dict[str, Card]:
+    """Give cards nobody knows a provisional wallet each; of servers that do so at once, one
+    wins.
+    """
+    # In token order: two servers that insert the same cards the other way round would deadlock.
+    connection.exec_driver_sql(
+        "INSERT INTO cards (card_token, wallet_id, state, known)"
+        f" SELECT token, nextval('wallet_ids'), {CardState.ACTIVE.value}, false"
+        " FROM unnest(%s::text[]) AS token ORDER BY token ON CONFLICT DO NOTHING",
+        (text_array(sorted(tokens)),),
+    )
+    return find_cards(connection, tokens)
+
+
+def note_member(connection: Connection, member_id: str, enrol_time: datetime) -> None:
+    connection.exec_driver_sql(
+        "INSERT INTO members (member_id, enrol_time) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        (member_id, enrol_time),
+    )
+
+
+def is_member(connection: Connection, member_id: str) -> bool:
+    found = connection.exec_driver_sql(
+        "SELECT 1 FROM members WHERE member_id = %s", (member_id,)
+    ).one_or_none()
+    return found is not None
+
+
+def wallets_of_member(connection: Connection, member_id: str) -> list[int]:
+    """The wallets of a member, the first attached first."""
+    rows = connection.exec_driver_sql(
+        "SELECT wallet_id FROM wallet_owners WHERE member_id = %s ORDER BY attach_time, wallet_id",
+        (member_id,),
+    )
+    return [row[0] for row in rows]
+
+
+def owner_of(connection: Connection, wallet_id: int) -> str | None:
+    found: str | None = connection.exec_driver_sql(
+        "SELECT member_id::text FROM wallet_owners WHERE wallet_id = %s", (wallet_id,)
+    ).scalar_one_or_none()
+    return found
+
+
+def lock_member(connection: Connection, member_id: str) -> None:
+    """One change of a member's wallets at a time, also before the first is there."""
+    connection.exec_driver_sql(
+        "SELECT pg_advisory_xact_lock(hashtextextended('member ' || %s, 0))", (member_id,)
+    )
+
+
+def add_wallet(connection: Connection, member_id: str) -> int:
+    """A new, empty wallet of a member."""
+    wallet_id: int = connection.exec_driver_sql("SELECT nextval('wallet_ids')").scalar_one()
+    own(connection, wallet_id, member_id)
+    return wallet_id
+
+
+def own(connection: Connection, wallet_id: int, member_id: str) -> None:
+    connection.exec_driver_sql(
+        "INSERT INTO wallet_owners (wallet_id, member_id) VALUES (%s, %s)"
+        " ON CONFLICT (wallet_id) DO NOTHING",
+        (wallet_id, member_id),
+    )
+
+
+def put_card(connection: Connection, token: str, wallet_id: int, state: CardState) -> None:
+    """Let a card of a member credit a wallet, and tell every server."""
+    connection.exec_driver_sql(
+        "INSERT INTO cards (card_token, wallet_id, state, known) VALUES (%s, %s, %s, true)"
+        " ON CONFLICT (card_token) DO UPDATE"
+        " SET wallet_id = excluded.wallet_id, state = excluded.state, known = true",
+        (token, wallet_id, state.value),
+    )
+    announce(connection, token)
+
+
+def set_card_state(connection: Connection, token: str, state: CardState) -> None:
+    connection.exec_driver_sql(
+        "UPDATE cards SET state = %s WHERE card_token = %s", (state.value, token)
+    )
+    announce(connection, token)
+
+
+def announce(connection: Connection, token: str) -> None:
+    connection.exec_driver_sql(f"SELECT pg_notify('{CHANNEL}', %s)", (token,))

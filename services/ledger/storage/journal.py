@@ -1,0 +1,327 @@
+"""What the journal holds, read back: documents with their entries, open lots, the originals of
+returns, statements.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from services.ledger.domain.basket import lines_from_json
+from services.ledger.domain.documents import (
+    Account,
+    Balance,
+    Document,
+    DocumentType,
+    Entry,
+    Lot,
+    LotUse,
+    Origin,
+    Original,
+)
+from services.ledger.domain.policy import PointKind
+from services.ledger.domain.posting import TakenBack
+from services.ledger.domain.wallet import WalletState
+from services.plumbing.database import array, text_array
+
+# A timestamp as microseconds since 1970, exactly.
+AS_MICROS = "(extract(epoch FROM {}) * 1000000)::bigint"
+
+_COLUMNS = f"""
+    j.document_id, j.wallet_id, j.request_id::text, j.body_hash::text, j.type,
+    {AS_MICROS.format("j.business_time")}, j.available, j.pending, j.qualifying, j.lifetime,
+    j.store, j.terminal, j.receipt_number, j.currency, j.lines::text, j.amount, j.flags,
+    j.original_id, j.policy_version, j.points_forgiven, j.actor, j.reason,
+    coalesce(j.refusal::text, ''), j.sequence, {AS_MICROS.format("j.post_time")}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A document and when it was posted (microseconds since 1970)."""
+
+    document: Document
+    post_time: int
+
+
+def _document(row: Sequence[Any], entries: Sequence[Entry]) -> Document:
+    return Document(
+        document_id=row[0],
+        wallet_id=row[1],
+        request_id=row[2],
+        body_hash=row[3],
+        type=DocumentType(row[4]),
+        business_time=row[5],
+        balance=Balance(*row[6:10]),
+        store=row[10],
+        terminal=row[11],
+        receipt_number=row[12],
+        currency=row[13],
+        lines_json=row[14],
+        amount=row[15],
+        flags=row[16],
+        original_id=row[17],
+        policy_version=row[18],
+        points_forgiven=row[19],
+        actor=row[20],
+        reason=row[21],
+        refusal=row[22],
+        sequence=row[23],
+        entries=entries,
+    )
+
+
+def entries_of(
+    connection: Connection, schema: str, document_ids: Iterable[int]
+) -> dict[int, list[Entry]]:
+    """The entries of documents, in order."""
+    found: dict[int, list[Entry]] = {}
+    for row in connection.exec_driver_sql(
+        "SELECT document_id, ordinal, kind, account, points, rule, policy_version, lines, basis,"
+        f" explanation FROM {schema}.entries WHERE document_id = ANY(%s::bigint[])"
+        " ORDER BY document_id, ordinal",
+        (array(document_ids),),
+    ):
+        entry = Entry(
+            row[1],
+            PointKind(row[2]),
+            Account(row[3]),
+            row[4],
+            row[5],
+            row[6],
+            tuple(row[7]),
+            row[8],
+            row[9],
+        )
+        found.setdefault(row[0], []).append(entry)
+    return found
+
+
+def documents(
+    connection: Connection, schema: str, document_ids: Sequence[int]
+) -> dict[int, Posted]:
+    """Documents by their ids, with entries."""
+    rows = connection.exec_driver_sql(
+        f"SELECT {_COLUMNS} FROM {schema}.journal j WHERE j.document_id = ANY(%s::bigint[])",
+        (array(document_ids),),
+    ).fetchall()
+    entries = entries_of(connection, schema, document_ids)
+    return {r[0]: Posted(_document(r, entries.get(r[0], [])), r[24]) for r in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Business times from (inclusive) until (exclusive), in microseconds; None: unbounded."""
+
+    from_time: int | None = None
+    until_time: int | None = None
+
+
+# Where a page of a statement ended: business time and document.
+StatementKey = tuple[int, int]
+_FAR = 10**18
+
+
+def statement(
+    connection: Connection,
+    schema: str,
+    wallet_ids: Sequence[int],
+    *,
+    period: Period,
+    before: StatementKey | None,
+    limit: int,
+    sales_only: bool,
+) -> list[Posted]:
+    """Documents of wallets that were not refused, newest business time first."""
+    time, document_id = before or (_FAR, _FAR)
+    rows = connection.exec_driver_sql(
+        f"""
+        SELECT {_COLUMNS} FROM {schema}.journal j
+        WHERE j.wallet_id = ANY(%s::bigint[]) AND j.refusal IS NULL
+          AND (j.business_time, j.document_id)
+              < (timestamptz 'epoch' + %s * interval '1 microsecond', %s)
+          AND j.business_time >= coalesce(
+              timestamptz 'epoch' + %s * interval '1 microsecond', '-infinity')
+          AND j.business_time < coalesce(
+              timestamptz 'epoch' + %s * interval '1 microsecond', 'infinity')
+          AND (j.type = {DocumentType.SALE.value} OR NOT %s)
+        ORDER BY j.business_time DESC, j.document_id DESC LIMIT %s""",
+        (
+            array(wallet_ids),
+            time,
+            document_id,
+            period.from_time,
+            period.until_time,
+            sales_only,
+            limit,
+        ),
+    ).fetchall()
+    entries = entries_of(connection, schema, [row[0] for row in rows])
+    return [Posted(_document(row, entries.get(row[0], [])), row[24]) for row in rows]
+
+
+def voided_among(
+    connection: Connection, schema: str, sale_ids: Sequence[int], wallet_ids: Sequence[int]
+) -> set[int]:
+    """Which of these sales were voided."""
+    rows = connection.exec_driver_sql(
+        f"SELECT original_id FROM {schema}.journal WHERE wallet_id = ANY(%s::bigint[])"
+        f" AND original_id = ANY(%s::bigint[]) AND type = {DocumentType.VOID.value}"
+        " AND refusal IS NULL",
+        (array(wallet_ids), array(sale_ids)),
+    )
+    return {row[0] for row in rows}
+
+
+def load_lots(
+    connection: Connection,
+    schema: str,
+    wallets: dict[int, WalletState],
+    originals: Iterable[int] = (),
+) -> None:
+    """Give wallets the lots that still hold points, and those that the given sales opened."""
+    for row in connection.exec_driver_sql(
+        f"""
+        SELECT wallet_id, document_id, ordinal, points, remaining,
+               {AS_MICROS.format("earn_time")}, {AS_MICROS.format("expire_time")}
+        FROM {schema}.lots
+        WHERE wallet_id = ANY(%s::bigint[])
+          AND (remaining > 0 OR document_id = ANY(%s::bigint[]))""",
+        (array(wallets), array(originals)),
+    ):
+        lot = Lot(*row[1:])
+        wallets[row[0]].lots[lot.id] = lot
+
+
+def find_originals(
+    connection: Connection, schema: str, origins: Sequence[tuple[int, Origin]]
+) -> list[Original | None]:
+    """The sales that returns are about, by (wallet, origin), with what came back before.
+
+    Of sales with the same receipt the newest is meant.
+    """
+    rows = connection.exec_driver_sql(
+        f"""
+        SELECT asked.number, found.document_id
+        FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[])
+             AS asked (number, wallet_id, sale_id, store, terminal, receipt_number)
+        CROSS JOIN LATERAL (
+            SELECT j.document_id FROM {schema}.journal j
+            WHERE j.wallet_id = asked.wallet_id AND j.type = {DocumentType.SALE.value}
+              AND j.refusal IS NULL
+              AND CASE WHEN asked.sale_id <> 0 THEN j.document_id = asked.sale_id
+                  ELSE j.store = asked.store AND j.terminal = asked.terminal
+                       AND j.receipt_number = asked.receipt_number END
+            ORDER BY j.sequence DESC LIMIT 1) AS found""",
+        (
+            array(range(len(origins))),
+            array(wallet for wallet, _ in origins),
+            array(origin.sale_id for _, origin in origins),
+            text_array(origin.store for _, origin in origins),
+            text_array(origin.terminal for _, origin in origins),
+            text_array(origin.receipt_number for _, origin in origins),
+        ),
+    ).fetchall()
+    ids = {row[0]: row[1] for row in rows}
+    sales = originals(connection, schema, list(set(ids.values())))
+    return [sales.get(ids.get(number, 0)) for number in range(len(origins))]
+
+
+def originals(
+    connection: Connection, schema: str, sale_ids: Sequence[int], *, before: int = _FAR
+) -> dict[int, Original]:
+    """Sales as returns see them: with what came back before a sequence of their wallet."""
+    if not sale_ids:
+        return {}
+    sales = connection.exec_driver_sql(
+        f"SELECT document_id, store, terminal, receipt_number,"
+        f" {AS_MICROS.format('business_time')}, currency, policy_version, lines::text, wallet_id"
+        f" FROM {schema}.journal WHERE document_id = ANY(%s::bigint[])",
+        (array(sale_ids),),
+    ).fetchall()
+    returned: dict[int, dict[int, tuple[int, int]]] = {row[0]: {} for row in sales}
+    counts = dict.fromkeys(returned, 0)
+    voided = set()
+    for row in connection.exec_driver_sql(
+        f"SELECT original_id, type, lines::text FROM {schema}.journal"
+        " WHERE wallet_id = ANY(%s::bigint[]) AND original_id = ANY(%s::bigint[])"
+        " AND refusal IS NULL AND sequence < %s ORDER BY sequence",
+        (array({row[8] for row in sales}), array(sale_ids), before),
+    ):
+        counts[row[0]] += 1
+        if row[1] == DocumentType.VOID:
+            voided.add(row[0])
+        add_returned(returned[row[0]], row[2])
+    return {
+        row[0]: Original(
+            row[0],
+            row[1],
+            row[2],
+            row[3],
+            row[4],
+            row[5],
+            row[6],
+            lines_from_json(row[7]),
+            returned[row[0]],
+            counts[row[0]],
+            row[0] in voided,
+        )
+        for row in sales
+    }
+
+
+def original_before(connection: Connection, schema: str, document: Document) -> Original | None:
+    """The sale of a return as it was before that return; None for what is not about a sale."""
+    if not document.original_id:
+        return None
+    found = originals(connection, schema, [document.original_id], before=document.sequence)
+    return found.get(document.original_id)
+
+
+def add_returned(returned: dict[int, tuple[int, int]], lines_json: str | bytes) -> None:
+    """Add what a return took back to what was returned of a sale before."""
+    for back in msgspec.json.decode(lines_json, type=list[TakenBack]):
+        quantity, amount = returned.get(back.line, (0, 0))
+        returned[back.line] = quantity + back.quantity, amount + back.amount
+
+
+def lot_uses_of(
+    connection: Connection, schema: str, document_id: int, ordinal: int
+) -> list[tuple[LotUse, Lot]]:
+    """The lots an entry drew on, and those it opened (a use of nothing)."""
+    rows = connection.exec_driver_sql(
+        f"""
+        SELECT l.document_id, l.ordinal, l.points, l.remaining, {AS_MICROS.format("l.earn_time")},
+               {AS_MICROS.format("l.expire_time")}, -u.points
+        FROM {schema}.lot_uses u JOIN {schema}.lots l
+          ON (l.wallet_id, l.document_id, l.ordinal)
+             = (u.wallet_id, u.lot_document_id, u.lot_ordinal)
+        WHERE u.document_id = %s AND u.ordinal = %s
+        UNION ALL
+        SELECT l.document_id, l.ordinal, l.points, l.remaining, {AS_MICROS.format("l.earn_time")},
+               {AS_MICROS.format("l.expire_time")}, l.points
+        FROM {schema}.lots l
+        JOIN {schema}.journal j ON j.document_id = l.document_id AND j.wallet_id = l.wallet_id
+        WHERE j.document_id = %s AND l.ordinal = %s""",
+        (document_id, ordinal, document_id, ordinal),
+    )
+    return [(LotUse(ordinal, (row[0], row[1]), row[6]), Lot(*row[:6])) for row in rows]
+
+
+def all_documents(
+    connection: Connection, schema: str, *, page: int = 5_000
+) -> Iterator[list[Posted]]:
+    """Every document of a shard in the order of their ids, a page at a time."""
+    after = 0
+    while True:
+        rows = connection.exec_driver_sql(
+            f"SELECT {_COLUMNS} FROM {schema}.journal j WHERE j.document_id > %s"
+            " ORDER BY j.document_id LIMIT %s",
+            (after, page),
+        ).fetchall()
+        if not rows:
+            return
+        entries = entries_of(connection, schema, [row[0] for row in rows])
+        yield [Posted(_document(row, entries.get(row[0], [])), row[24]) for row in rows]
+        after = rows[-1][0]

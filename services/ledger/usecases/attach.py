@@ -1,0 +1,68 @@
+"""Cards and wallets of members, as `members` tells of them."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from services.ledger.domain.documents import CardState
+from services.ledger.storage import directory
+from services.plumbing import outbox
+
+AnnounceWallet = Callable[[int, str, datetime], outbox.Event]
+
+
+def note_member(connection: Connection, member_id: str, enrol_time: datetime) -> None:
+    directory.note_member(connection, member_id, enrol_time)
+
+
+def issue_card(
+    connection: Connection,
+    member_id: str,
+    token: str,
+    *,
+    now: datetime,
+    announce: AnnounceWallet,
+) -> None:
+    """Let a card credit its member. A card that tills know already brings its wallet and points
+    along.
+
+    A member's further cards credit the first wallet, except one that comes with a wallet of its
+    own.
+    """
+    directory.lock_member(connection, member_id)
+    owned = directory.wallets_of_member(connection, member_id)
+    card = directory.find_cards(connection, [token]).get(token)
+    if card is not None and not card.known:
+        wallet_id = card.wallet_id
+        directory.own(connection, wallet_id, member_id)
+    elif owned:
+        wallet_id = owned[0]
+    else:
+        wallet_id = directory.add_wallet(connection, member_id)
+    directory.put_card(connection, token, wallet_id, CardState.ACTIVE)
+    if wallet_id not in owned:
+        outbox.append(connection, "public", [announce(wallet_id, member_id, now)])
+
+
+def replace_card(
+    connection: Connection,
+    member_id: str,
+    old_token: str,
+    new_token: str,
+    *,
+    now: datetime,
+    announce: AnnounceWallet,
+) -> None:
+    """The new card credits the wallet of the old one, which is refused from now on."""
+    old = directory.find_cards(connection, [old_token]).get(old_token)
+    new = directory.find_cards(connection, [new_token]).get(new_token)
+    if old is None or (new is not None and not new.known):
+        issue_card(connection, member_id, new_token, now=now, announce=announce)
+    else:
+        directory.put_card(connection, new_token, old.wallet_id, CardState.ACTIVE)
+    directory.set_card_state(connection, old_token, CardState.REPLACED)
+
+
+def block_card(connection: Connection, token: str) -> None:
+    directory.set_card_state(connection, token, CardState.BLOCKED)

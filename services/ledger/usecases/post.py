@@ -1,0 +1,211 @@
+"""Post a batch of commands to a shard: the one transaction that moves points."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import Connection, Engine
+
+from services.ledger.domain import refusals
+from services.ledger.domain.documents import (
+    Command,
+    Document,
+    Original,
+    RecordReturn,
+    RecordSale,
+)
+from services.ledger.domain.posting import Circumstances, Limits, Rules, decide
+from services.ledger.domain.wallet import WalletState
+from services.ledger.storage import journal, policies, posting
+from services.ledger.storage.shards import schema as schema_of
+from services.plumbing import outbox
+from services.plumbing.database import transaction
+from services.plumbing.errors import Refused
+
+# What a batch's documents announce; made by the caller, who knows the contract.
+Announce = Callable[[int, Sequence[Document], int], outbox.Event]
+# A document, or the refusal of a request_id that was used for another body.
+Answer = Document | Refused
+
+
+@dataclass(slots=True)
+class Shard:
+    """What one committer knows between batches: its rules and a block of ids. Used by one
+    thread.
+    """
+
+    engine: Engine
+    number: int
+    limits: Limits
+    announce: Announce
+    clock: Callable[[], int]
+    rules: Rules
+    ids: Iterator[int]
+
+    @property
+    def schema(self) -> str:
+        return schema_of(self.number)
+
+
+def open_shard(
+    engine: Engine, number: int, *, limits: Limits, announce: Announce, clock: Callable[[], int]
+) -> Shard:
+    """clock answers microseconds since 1970-01-01 UTC."""
+    return Shard(engine, number, limits, announce, clock, Rules([]), iter(()))
+
+
+def post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
+    """Do what is asked, in order, once; the answers stand in the order of the commands.
+
+    A request_id known to the wallet gets its first answer again, a refusal included; one known
+    with another body is
+    refused as RequestIdReused. Everything commits together with the event that announces it.
+    """
+    wallet_ids = sorted({command.wallet_id for command in commands})
+    with transaction(shard.engine) as connection:
+        wallets = posting.lock_wallets(connection, shard.schema, shard.number, wallet_ids)
+        known = posting.find_known(connection, shard.schema, commands)
+        if known.policy_version != shard.rules.newest_version:
+            shard.rules = Rules(policies.all_policies(connection))
+        batch = _Batch(shard, connection, wallets, known)
+        answers = batch.answers(commands)
+        if batch.documents:
+            now = shard.clock()
+            posting.append(
+                connection,
+                shard.schema,
+                documents=batch.documents,
+                wallets=wallets.values(),
+                post_time=now,
+            )
+            posted = [document for document in batch.documents if not document.refused]
+            if posted:
+                event = shard.announce(shard.number, posted, now)
+                outbox.append(connection, shard.schema, [event])
+    return answers
+
+
+class _Batch:
+    """The decisions of one batch over wallets that are locked."""
+
+    def __init__(
+        self,
+        shard: Shard,
+        connection: Connection,
+        wallets: dict[int, WalletState],
+        known: posting.Known,
+    ) -> None:
+        self._shard = shard
+        self._connection = connection
+        self._wallets = wallets
+        self._known = known
+        self.documents: list[Document] = []
+
+    def answers(self, commands: Sequence[Command]) -> list[Answer]:
+        keys = [(command.wallet_id, command.request_id) for command in commands]
+        stored = self._stored()
+        fresh = [c for c, key in zip(commands, keys, strict=True) if key not in stored]
+        decided = dict(stored)
+        originals = self._originals(fresh)
+        self._load_lots(fresh, originals)
+        circumstances = Circumstances(
+            self._shard.rules, self._shard.limits, self._shard.clock(), self._next_id
+        )
+        receipts: set[tuple[int, str, str, str]] = set()
+        for number, (command, key) in enumerate(zip(commands, keys, strict=True)):
+            if key in decided:
+                continue
+            duplicate = number in self._known.duplicates
+            if isinstance(command, RecordSale):
+                sale = command.sale
+                receipt = (command.wallet_id, sale.store, sale.terminal, sale.receipt_number)
+                duplicate = duplicate or receipt in receipts
+                receipts.add(receipt)
+            document = decide(
+                command,
+                self._wallets[command.wallet_id],
+                circumstances,
+                original=self._current(originals.get(key)),
+                duplicate=duplicate,
+            )
+            decided[key] = document
+            self.documents.append(document)
+        return [
+            first_answer(decided[key], command.body_hash)
+            for command, key in zip(commands, keys, strict=True)
+        ]
+
+    def _stored(self) -> dict[tuple[int, str], Document]:
+        if not self._known.documents:
+            return {}
+        ids = [document_id for document_id, _ in self._known.documents.values()]
+        found = journal.documents(self._connection, self._shard.schema, ids)
+        return {
+            key: found[document_id].document
+            for key, (document_id, _) in self._known.documents.items()
+        }
+
+    def _originals(self, commands: Sequence[Command]) -> dict[tuple[int, str], Original]:
+        returns = [command for command in commands if isinstance(command, RecordReturn)]
+        if not returns:
+            return {}
+        origins = [(command.wallet_id, command.origin) for command in returns]
+        found = journal.find_originals(self._connection, self._shard.schema, origins)
+        return {
+            (command.wallet_id, command.request_id): original
+            for command, original in zip(returns, found, strict=True)
+            if original is not None
+        }
+
+    def _current(self, original: Original | None) -> Original | None:
+        """An original with what earlier documents of this very batch took back of it."""
+        if original is None:
+            return None
+        later = [
+            document
+            for document in self.documents
+            if document.original_id == original.document_id and not document.refused
+        ]
+        if not later:
+            return original
+        returned = dict(original.returned)
+        for document in later:
+            journal.add_returned(returned, document.lines_json)
+        return msgspec.structs.replace(
+            original,
+            returned=returned,
+            returns=original.returns + len(later),
+            voided=original.voided or any(d.type is d.type.VOID for d in later),
+        )
+
+    def _load_lots(
+        self,
+        commands: Sequence[Command],
+        originals: dict[tuple[int, str], Original],
+    ) -> None:
+        drawing = {
+            command.wallet_id: self._wallets[command.wallet_id]
+            for command in commands
+            if posting.draws_on_lots(command, self._wallets[command.wallet_id])
+        }
+        if drawing:
+            ids = [original.document_id for original in originals.values()]
+            journal.load_lots(self._connection, self._shard.schema, drawing, ids)
+
+    def _next_id(self) -> int:
+        found = next(self._shard.ids, None)
+        if found is None:
+            self._shard.ids = iter(posting.next_document_ids(self._connection, self._shard.schema))
+            found = next(self._shard.ids)
+        return found
+
+
+def first_answer(document: Document, body_hash: str) -> Answer:
+    """What a request is answered: what its first sending was, if the body is the same."""
+    if document.body_hash != body_hash:
+        return refusals.RequestIdReused("the request_id was used for another request before")
+    if document.refused:
+        said = msgspec.json.decode(document.refusal)
+        kind = refusals.REMEMBERED[said["reason"]]
+        return kind(said["message"], **said["metadata"])
+    return document

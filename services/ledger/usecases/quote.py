@@ -1,0 +1,54 @@
+"""What a sale would earn: reads, and writes nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from services.ledger.domain import posting
+from services.ledger.domain.basket import Sale
+from services.ledger.domain.documents import Balance, CardState, Entry, Flag
+from services.ledger.domain.posting import Circumstances, Limits, Rules
+from services.ledger.domain.wallet import WalletState
+from services.ledger.storage import accounts, directory, policies
+from services.ledger.storage.shards import schema, shard_of
+from services.plumbing.database import transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    entries: Sequence[Entry]
+    balance: Balance
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quotes:
+    engine: Engine
+    shards: int
+    limits: Limits
+    clock: Callable[[], int]
+
+    def quote(self, sale: Sale, card_token: str) -> Quote:
+        """Refuses: what recording the sale would refuse, but for what only its request_id tells."""
+        with transaction(self.engine) as connection:
+            rules = Rules(policies.all_policies(connection))
+            card = directory.find_cards(connection, [card_token]).get(card_token)
+            wallet = WalletState(card.wallet_id if card else 0)
+            if card is not None:
+                schema_of = schema(shard_of(card.wallet_id, self.shards))
+                found = accounts.balances(connection, schema_of, [card.wallet_id])
+                balance = found.get(card.wallet_id, accounts.WalletBalance(card.wallet_id))
+                wallet = WalletState(
+                    card.wallet_id,
+                    balance.available,
+                    balance.pending,
+                    balance.qualifying,
+                    balance.lifetime,
+                    balance.overdrawn,
+                )
+        circumstances = Circumstances(rules, self.limits, self.clock(), lambda: 0)
+        state = CardState(card.state) if card else CardState.ACTIVE
+        entries, after = posting.quote(sale, state, wallet, circumstances)
+        unknown = card is None or not card.known
+        return Quote(entries, after, Flag.UNKNOWN_CARD if unknown else Flag.NONE)

@@ -1,0 +1,206 @@
+"""What members, care agents and accountants look up. Each reads in one transaction and changes
+nothing.
+"""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine
+
+from services.ledger.domain.checking import check_document
+from services.ledger.domain.documents import Document, DocumentType, Entry, Lot, LotUse
+from services.ledger.domain.policy import Rule
+from services.ledger.domain.posting import Rules
+from services.ledger.domain.refusals import EntryNotFound, WalletNotFound
+from services.ledger.storage import accounts, directory, journal, policies
+from services.ledger.storage.accounts import WalletBalance
+from services.ledger.storage.journal import Period, Posted, StatementKey
+from services.ledger.storage.shards import schema, schemas, shard_of
+from services.plumbing.database import transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """The wallets behind a name: one by its id, or all of a member."""
+
+    wallet_ids: tuple[int, ...]
+    member_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBalance:
+    holding: Holding
+    balance: WalletBalance
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an entry is there: the document, the lots, and the points recomputed from journal and
+    policy.
+    """
+
+    posted: Posted
+    entry: Entry
+    sale: Document | None
+    rule: Rule | None
+    lots: Sequence[tuple[LotUse, Lot]]
+    recomputed: int
+    agrees: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    engine: Engine
+    shards: int
+
+    def holding(self, *, wallet_id: int = 0, member_id: str = "") -> Holding:
+        """Refuses: WalletNotFound."""
+        with transaction(self.engine) as connection:
+            if member_id:
+                owned = directory.wallets_of_member(connection, member_id)
+                if not owned and not directory.is_member(connection, member_id):
+                    raise WalletNotFound("no such member is known here")
+                return Holding(tuple(owned), member_id)
+            owner = directory.owner_of(connection, wallet_id)
+            where = schema(shard_of(wallet_id, self.shards))
+            if owner is None and not accounts.balances(connection, where, [wallet_id]):
+                raise WalletNotFound("there is no such wallet")
+            return Holding((wallet_id,), owner)
+
+    def owns(self, member_id: str, wallet_id: int) -> bool:
+        with transaction(self.engine) as connection:
+            return directory.owner_of(connection, wallet_id) == member_id
+
+    def balance(self, holding: Holding) -> HeldBalance:
+        """The balance over all wallets of a holding; the first to expire of any."""
+        with transaction(self.engine) as connection:
+            found = [
+                balance
+                for where, ids in self._by_schema(holding.wallet_ids)
+                for balance in accounts.balances(connection, where, ids).values()
+            ]
+        expiring = min(
+            (b for b in found if b.expire_time is not None),
+            key=lambda b: b.expire_time or 0,
+            default=WalletBalance(0),
+        )
+        return HeldBalance(
+            holding,
+            WalletBalance(
+                wallet_id=holding.wallet_ids[0] if holding.wallet_ids else 0,
+                available=sum(b.available for b in found),
+                pending=sum(b.pending for b in found),
+                qualifying=sum(b.qualifying for b in found),
+                lifetime=sum(b.lifetime for b in found),
+                overdrawn=sum(b.overdrawn for b in found),
+                expiring=sum(b.expiring for b in found if b.expire_time == expiring.expire_time),
+                expire_time=expiring.expire_time,
+            ),
+        )
+
+    def statement(
+        self,
+        holding: Holding,
+        *,
+        period: Period,
+        before: StatementKey | None,
+        limit: int,
+        sales_only: bool,
+    ) -> tuple[list[Posted], set[int]]:
+        """Documents newest first, and which of them are voided sales."""
+        with transaction(self.engine) as connection:
+            pages = [
+                journal.statement(
+                    connection,
+                    where,
+                    ids,
+                    period=period,
+                    before=before,
+                    limit=limit,
+                    sales_only=sales_only,
+                )
+                for where, ids in self._by_schema(holding.wallet_ids)
+            ]
+            merged = heapq.merge(*pages, key=statement_key, reverse=True)
+            found = [posted for posted, _ in zip(merged, range(limit), strict=False)]
+            voided = self._voided(connection, [posted.document for posted in found])
+        return found, voided
+
+    def _voided(self, connection: Connection, documents: Sequence[Document]) -> set[int]:
+        sales = [d for d in documents if d.type is DocumentType.SALE]
+        voided: set[int] = set()
+        for where, ids in self._by_schema([sale.wallet_id for sale in sales]):
+            sale_ids = [sale.document_id for sale in sales]
+            voided |= journal.voided_among(connection, where, sale_ids, ids)
+        return voided
+
+    def explain(self, wallet_id: int, document_id: int, ordinal: int) -> Explanation:
+        """Refuses: EntryNotFound."""
+        where = schema(shard_of(wallet_id, self.shards))
+        with transaction(self.engine) as connection:
+            posted = journal.documents(connection, where, [document_id]).get(document_id)
+            if posted is None or posted.document.wallet_id != wallet_id:
+                raise EntryNotFound("there is no such entry")
+            document = posted.document
+            entry = next((e for e in document.entries if e.ordinal == ordinal), None)
+            if entry is None:
+                raise EntryNotFound("there is no such entry")
+            rules = Rules(policies.all_policies(connection))
+            lots = journal.lot_uses_of(connection, where, document_id, ordinal)
+            original = journal.original_before(connection, where, document)
+            sale = document if document.type is DocumentType.SALE else None
+            if document.original_id:
+                found = journal.documents(connection, where, [document.original_id])
+                sale = found[document.original_id].document
+        check = check_document(document, original, rules)
+        expected = [
+            points
+            for rule, kind, points in check.expected
+            if (rule, kind) == (entry.rule, entry.kind)
+        ]
+        return Explanation(
+            posted=posted,
+            entry=entry,
+            sale=sale,
+            rule=rule_of(rules, entry),
+            lots=lots,
+            recomputed=expected[0] if expected else entry.points,
+            agrees=not check.problems,
+        )
+
+    def programme_accounts(self) -> dict[tuple[int, int], int]:
+        """What each account gave less what it took, over all shards."""
+        sums: dict[tuple[int, int], int] = {}
+        with transaction(self.engine) as connection:
+            for where in schemas(connection):
+                for key, points in accounts.movements(connection, where).items():
+                    sums[key] = sums.get(key, 0) + points
+        return sums
+
+    def first_wallet(self, holding: Holding) -> int:
+        """A wallet to adjust: the member's first, made when there is none."""
+        if holding.wallet_ids:
+            return holding.wallet_ids[0]
+        assert holding.member_id is not None  # noqa: S101 — a holding without wallets has a member
+        with transaction(self.engine) as connection:
+            directory.lock_member(connection, holding.member_id)
+            owned = directory.wallets_of_member(connection, holding.member_id)
+            return owned[0] if owned else directory.add_wallet(connection, holding.member_id)
+
+    def _by_schema(self, wallet_ids: Sequence[int]) -> list[tuple[str, list[int]]]:
+        found: dict[str, list[int]] = {}
+        for wallet_id in wallet_ids:
+            found.setdefault(schema(shard_of(wallet_id, self.shards)), []).append(wallet_id)
+        return list(found.items())
+
+
+def statement_key(posted: Posted) -> StatementKey:
+    return posted.document.business_time, posted.document.document_id
+
+
+def rule_of(rules: Rules, entry: Entry) -> Rule | None:
+    if not entry.policy_version:
+        return None
+    policy = rules.book.version(entry.policy_version)
+    return next((rule for rule in policy.rules if rule.rule == entry.rule), None)
