@@ -10,6 +10,13 @@ from services.plumbing.errors import Invalid
 WHOLE_NUMBER_MAX = 2**63 - 1
 
 
+class PageTokenInvalid(Invalid):
+    reason = "PAGE_TOKEN_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("the page token is not one of ours")
+
+
 def page_size(asked: int, *, default: int, most: int) -> int:
     """The size to use: the default for zero, the most when more is asked."""
     return min(asked or default, most)
@@ -21,7 +28,7 @@ def page_token(*keys: int | str) -> str:
 
 
 def read_page_token(token: str, *types: type) -> tuple[int | str, ...] | None:
-    """The keys in a token; None for the first page. Refuses: Invalid PAGE_TOKEN_INVALID."""
+    """The keys in a token; None for the first page. Refuses: PageTokenInvalid."""
     if not token:
         return None
     try:
@@ -29,7 +36,7 @@ def read_page_token(token: str, *types: type) -> tuple[int | str, ...] | None:
     except (binascii.Error, UnicodeError, json.JSONDecodeError):
         keys = None
     if not isinstance(keys, list) or [type(key) for key in keys] != list(types) or _is_huge(keys):
-        raise Invalid("the page token is not one of ours", reason="PAGE_TOKEN_INVALID")
+        raise PageTokenInvalid
     return tuple(keys)
 
 

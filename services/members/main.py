@@ -1,0 +1,64 @@
+"""`python -m services.members server|migrate`."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from loyalty.members.v1 import members_pb2, members_pb2_grpc
+
+from services.members.rpc.service import MembersService
+from services.members.settings import MembersSettings
+from services.plumbing import grpc_server, telemetry
+from services.plumbing.auth import TokenVerifier
+from services.plumbing.config import AuthSettings, LogSettings, read
+from services.plumbing.database import engine, migrate
+from services.plumbing.database_work import DatabaseWork
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+DOMAIN = "members.loyalty.example"
+FULL_NAME = members_pb2.DESCRIPTOR.services_by_name["MembersService"].full_name
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def start(
+    settings: MembersSettings, auth: AuthSettings, *, clock: Callable[[], datetime] = utc_now
+) -> grpc_server.Server:
+    """A running server on a migrated database. Refuses: OSError when the address is taken."""
+    threads = settings.database_pool_size
+    work = DatabaseWork(engine(settings.database_url, pool_size=threads), threads=threads)
+    service = MembersService(work, clock)
+    register = partial(members_pb2_grpc.add_MembersServiceServicer_to_server, service)
+    server = await grpc_server.start(
+        settings.grpc_address,
+        [grpc_server.Service(FULL_NAME, register)],
+        verifier=TokenVerifier(auth),
+        domain=DOMAIN,
+    )
+    server.closers.append(work.close)
+    return server
+
+
+async def serve() -> None:
+    settings = read(MembersSettings)
+    server = await start(settings, read(AuthSettings))
+    telemetry.serve_metrics(settings.metrics_port)
+    await grpc_server.serve_until_told(server, drain_seconds=settings.drain_seconds)
+
+
+def main(arguments: Sequence[str]) -> None:
+    telemetry.start_logging(read(LogSettings).level)
+    match list(arguments):
+        case ["server"]:
+            asyncio.run(serve())
+        case ["migrate"]:
+            migrate(read(MembersSettings).database_url, MIGRATIONS)
+        case ["worker"]:
+            sys.exit("members reacts to no event and keeps no clock: it has no worker")
+        case _:
+            sys.exit("usage: python -m services.members server|migrate")

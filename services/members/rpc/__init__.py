@@ -1,0 +1,1 @@
+"""MembersService over gRPC: thin."""

@@ -1,0 +1,132 @@
+"""What can be done with members: one verb, one function, one transaction."""
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import Engine
+
+from services.members import storage
+from services.members.domain import members
+from services.members.domain.consents import Consent, Recorded
+from services.members.domain.identities import Identity
+from services.members.domain.members import Details, Enrolment, Member
+from services.members.events import announce
+from services.plumbing.database import transaction
+
+
+def enrol_member(
+    database: Engine, enrolment: Enrolment, *, request_id: UUID, now: datetime
+) -> Member:
+    """A new member; asked again under the same request_id, the one enrolled the first time.
+
+    Refuses: RequestIdReused, TimeInFuture, IdentityTaken. A refusal leaves nothing behind.
+    """
+    fingerprint = members.fingerprint(enrolment)
+    member_id = uuid4()
+    with transaction(database) as connection:
+        sequence = storage.note_request(connection, request_id, fingerprint, member_id)
+        if sequence is None:
+            return storage.member_of_request(connection, request_id, fingerprint)
+        member, happened = members.enrol(enrolment, member_id=member_id, sequence=sequence, now=now)
+        storage.add_member(connection, member)
+        storage.add_consents(connection, member_id, enrolment.consents)
+        announce(connection, member_id, happened, now=now)
+    return member
+
+
+def get_member(database: Engine, member_id: UUID) -> Member:
+    """Refuses: MemberNotFound."""
+    with transaction(database) as connection:
+        return storage.member(connection, member_id)
+
+
+def find_member(database: Engine, identity: Identity) -> Member:
+    """Refuses: MemberNotFound."""
+    with transaction(database) as connection:
+        return storage.member_of_identity(connection, identity)
+
+
+def list_members(database: Engine, *, after: int, limit: int) -> list[Member]:
+    """The next members in the order they enrolled."""
+    with transaction(database) as connection:
+        return storage.members_after(connection, after, limit=limit)
+
+
+def update_member(
+    database: Engine,
+    member_id: UUID,
+    details: Details,
+    fields: Collection[str],
+    *,
+    etag: str,
+    now: datetime,
+) -> Member:
+    """Replace some of a member's details. Refuses: MemberNotFound, StaleEtag, IdentityTaken."""
+    with transaction(database) as connection:
+        member = storage.lock_member(connection, member_id)
+        changed = members.change_details(member, details, fields, etag=etag, now=now)
+        if changed.version != member.version:
+            storage.change_contacts(
+                connection, member_id, old=member.contacts, new=changed.contacts
+            )
+            storage.update_member(connection, changed)
+    return changed
+
+
+def issue_card(database: Engine, member_id: UUID, token: str, *, now: datetime) -> Member:
+    """Refuses: MemberNotFound, IdentityTaken."""
+    with transaction(database) as connection:
+        member = storage.lock_member(connection, member_id)
+        changed, happened = members.issue_card(member, token, now=now)
+        if happened:
+            storage.issue_card(connection, member_id, changed.held_card(token))
+            storage.update_member(connection, changed)
+            announce(connection, member_id, happened, now=now)
+    return changed
+
+
+def replace_card(database: Engine, old_token: str, new_token: str, *, now: datetime) -> Member:
+    """Refuses: CardNotFound, CardBlocked, IdentityTaken."""
+    with transaction(database) as connection:
+        member = storage.lock_member_of_card(connection, old_token)
+        changed, happened = members.replace_card(member, old_token, new_token, now=now)
+        if happened:
+            storage.issue_card(connection, member.id, changed.held_card(new_token))
+            storage.end_card(connection, changed.held_card(old_token))
+            storage.update_member(connection, changed)
+            announce(connection, member.id, happened, now=now)
+    return changed
+
+
+def block_card(database: Engine, token: str, *, reason: str, now: datetime) -> Member:
+    """Refuses: CardNotFound."""
+    with transaction(database) as connection:
+        member = storage.lock_member_of_card(connection, token)
+        changed, happened = members.block_card(member, token, reason=reason, now=now)
+        if happened:
+            storage.end_card(connection, changed.held_card(token))
+            storage.update_member(connection, changed)
+            announce(connection, member.id, happened, now=now)
+    return changed
+
+
+def record_consent(database: Engine, member_id: UUID, said: Consent, *, now: datetime) -> Consent:
+    """Keep what a member said, with its proof. Refuses: MemberNotFound, TimeInFuture."""
+    with transaction(database) as connection:
+        member = storage.lock_member(connection, member_id)
+        changed, happened = members.record_consent(member, said, now=now)
+        if storage.add_consents(connection, member_id, [said]):
+            if changed.version != member.version:
+                storage.update_member(connection, changed)
+            announce(connection, member_id, happened, now=now)
+    return said
+
+
+def list_consents(
+    database: Engine, member_id: UUID, *, before: tuple[datetime, int] | None, limit: int
+) -> list[Recorded]:
+    """What a member ever said, newest first. Refuses: MemberNotFound."""
+    with transaction(database) as connection:
+        storage.require_member(connection, member_id)
+        return storage.consents_before(connection, member_id, before, limit=limit)
