@@ -1,0 +1,67 @@
+"""What tests of a service stand on: a real database, tokens, and the server in this process.
+
+async def test_...(database, serve, tokens):
+    members = await serve("members", database("members"))
+    stub = MembersServiceStub(members.channel)
+    await stub.GetMember(request, metadata=tokens.bearer("members.read"))
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Protocol
+
+import pytest
+
+from services.plumbing.embedded_postgres import PostgresServer, embedded_postgres
+from tests.service import servers
+from tests.service.databases import Databases
+from tests.service.servers import Running
+from tests.service.tokens import Tokens
+
+
+class Serve(Protocol):
+    async def __call__(self, service: str, database_url: str, **settings: object) -> Running: ...
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """One database server for the whole run; a test that stops one starts its own."""
+    with embedded_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: PostgresServer) -> Databases:
+    return Databases(postgres)
+
+
+@pytest.fixture
+def database(databases: Databases) -> Iterator[Callable[[str], str]]:
+    """Gives the URL of a service's migrated, empty database, which is dropped after the test."""
+    created: list[str] = []
+
+    def create(service: str) -> str:
+        created.append(databases.create(service))
+        return created[-1]
+
+    yield create
+    for url in created:
+        databases.drop(url)
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
+    return Tokens(tmp_path_factory.mktemp("issuer"))
+
+
+@pytest.fixture
+async def serve(tokens: Tokens) -> AsyncIterator[Serve]:
+    """Starts services in this process, which are stopped after the test."""
+    running: list[Running] = []
+
+    async def start(service: str, database_url: str, **settings: object) -> Running:
+        running.append(await servers.start(service, database_url, tokens.settings, **settings))
+        return running[-1]
+
+    yield start
+    for each in reversed(running):
+        await each.stop()

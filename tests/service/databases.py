@@ -1,0 +1,58 @@
+"""Databases of services: migrated once, copied for every test that asks."""
+
+import importlib
+import uuid
+
+import psycopg2
+from sqlalchemy import make_url
+
+from services.plumbing.database import migrate
+from services.plumbing.embedded_postgres import PostgresServer
+
+# What a service's migrations are told, where they are told anything.
+MIGRATION_OPTIONS: dict[str, dict[str, object]] = {"ledger": {"shards": 2}}
+
+
+class Databases:
+    """Of one database server; every URL it gives is a fresh database's."""
+
+    def __init__(self, postgres: PostgresServer) -> None:
+        self._postgres = postgres
+        self._templates: set[str] = set()
+
+    def create(self, service: str) -> str:
+        """The URL of a new, migrated database of a service."""
+        return self._create(service, f" TEMPLATE {self._template(service)}")
+
+    def create_empty(self) -> str:
+        """The URL of a new database with nothing in it."""
+        return self._create("empty", "")
+
+    def drop(self, url: str) -> None:
+        self._execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
+    def _create(self, prefix: str, options: str) -> str:
+        name = f"{prefix}_{uuid.uuid4().hex}"
+        self._execute(f"CREATE DATABASE {name}{options}")
+        return self._postgres.url_of(name)
+
+    def _template(self, service: str) -> str:
+        name = f"{service}_template"
+        if name not in self._templates:
+            self._postgres.create_database(name)
+            migrations = importlib.import_module(f"services.{service}.main").MIGRATIONS
+            options = MIGRATION_OPTIONS.get(service, {})
+            migrate(self._postgres.url_of(name), migrations, **options)
+            self._templates.add(name)
+        return name
+
+    def _execute(self, statement: str) -> None:
+        url = make_url(self._postgres.url_of("postgres")).set(drivername="postgresql")
+        connection = psycopg2.connect(url.render_as_string(hide_password=False))
+        try:
+            # No transaction: databases are made and dropped outside of one.
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        finally:
+            connection.close()
