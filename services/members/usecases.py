@@ -6,12 +6,13 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine
 
-from services.members import storage
 from services.members.domain import members
 from services.members.domain.consents import Consent, Recorded
 from services.members.domain.identities import Identity
 from services.members.domain.members import Details, Enrolment, Member
 from services.members.events import announce
+from services.members.storage import cards, consents, identities, requests
+from services.members.storage import members as rows
 from services.plumbing.database import transaction
 
 
@@ -25,12 +26,13 @@ def enrol_member(
     fingerprint = members.fingerprint(enrolment)
     member_id = uuid4()
     with transaction(database) as connection:
-        sequence = storage.note_request(connection, request_id, fingerprint, member_id)
+        sequence = requests.note_request(connection, request_id, fingerprint, member_id)
         if sequence is None:
-            return storage.member_of_request(connection, request_id, fingerprint)
+            first = requests.member_of_request(connection, request_id, fingerprint)
+            return rows.read_member(connection, first)
         member, happened = members.enrol(enrolment, member_id=member_id, sequence=sequence, now=now)
-        storage.add_member(connection, member)
-        storage.add_consents(connection, member_id, enrolment.consents)
+        rows.add_member(connection, member)
+        consents.add_consents(connection, member_id, enrolment.consents)
         announce(connection, member_id, happened, now=now)
     return member
 
@@ -38,19 +40,19 @@ def enrol_member(
 def get_member(database: Engine, member_id: UUID) -> Member:
     """Refuses: MemberNotFound."""
     with transaction(database) as connection:
-        return storage.member(connection, member_id)
+        return rows.read_member(connection, member_id)
 
 
 def find_member(database: Engine, identity: Identity) -> Member:
     """Refuses: MemberNotFound."""
     with transaction(database) as connection:
-        return storage.member_of_identity(connection, identity)
+        return rows.member_of_identity(connection, identity)
 
 
 def list_members(database: Engine, *, after: int, limit: int) -> list[Member]:
     """The next members in the order they enrolled."""
     with transaction(database) as connection:
-        return storage.members_after(connection, after, limit=limit)
+        return rows.members_after(connection, after, limit=limit)
 
 
 def update_member(
@@ -64,24 +66,24 @@ def update_member(
 ) -> Member:
     """Replace some of a member's details. Refuses: MemberNotFound, StaleEtag, IdentityTaken."""
     with transaction(database) as connection:
-        member = storage.lock_member(connection, member_id)
+        member = rows.lock_member(connection, member_id)
         changed = members.change_details(member, details, fields, etag=etag, now=now)
         if changed.version != member.version:
-            storage.change_contacts(
+            identities.change_contacts(
                 connection, member_id, old=member.contacts, new=changed.contacts
             )
-            storage.update_member(connection, changed)
+            rows.update_member(connection, changed)
     return changed
 
 
 def issue_card(database: Engine, member_id: UUID, token: str, *, now: datetime) -> Member:
     """Refuses: MemberNotFound, IdentityTaken."""
     with transaction(database) as connection:
-        member = storage.lock_member(connection, member_id)
+        member = rows.lock_member(connection, member_id)
         changed, happened = members.issue_card(member, token, now=now)
         if happened:
-            storage.issue_card(connection, member_id, changed.held_card(token))
-            storage.update_member(connection, changed)
+            cards.issue_card(connection, member_id, changed.held_card(token))
+            rows.update_member(connection, changed)
             announce(connection, member_id, happened, now=now)
     return changed
 
@@ -89,12 +91,12 @@ def issue_card(database: Engine, member_id: UUID, token: str, *, now: datetime) 
 def replace_card(database: Engine, old_token: str, new_token: str, *, now: datetime) -> Member:
     """Refuses: CardNotFound, CardBlocked, IdentityTaken."""
     with transaction(database) as connection:
-        member = storage.lock_member_of_card(connection, old_token)
+        member = rows.lock_member_of_card(connection, old_token)
         changed, happened = members.replace_card(member, old_token, new_token, now=now)
         if happened:
-            storage.issue_card(connection, member.id, changed.held_card(new_token))
-            storage.end_card(connection, changed.held_card(old_token))
-            storage.update_member(connection, changed)
+            cards.issue_card(connection, member.id, changed.held_card(new_token))
+            cards.end_card(connection, changed.held_card(old_token))
+            rows.update_member(connection, changed)
             announce(connection, member.id, happened, now=now)
     return changed
 
@@ -102,11 +104,11 @@ def replace_card(database: Engine, old_token: str, new_token: str, *, now: datet
 def block_card(database: Engine, token: str, *, reason: str, now: datetime) -> Member:
     """Refuses: CardNotFound."""
     with transaction(database) as connection:
-        member = storage.lock_member_of_card(connection, token)
+        member = rows.lock_member_of_card(connection, token)
         changed, happened = members.block_card(member, token, reason=reason, now=now)
         if happened:
-            storage.end_card(connection, changed.held_card(token))
-            storage.update_member(connection, changed)
+            cards.end_card(connection, changed.held_card(token))
+            rows.update_member(connection, changed)
             announce(connection, member.id, happened, now=now)
     return changed
 
@@ -114,11 +116,11 @@ def block_card(database: Engine, token: str, *, reason: str, now: datetime) -> M
 def record_consent(database: Engine, member_id: UUID, said: Consent, *, now: datetime) -> Consent:
     """Keep what a member said, with its proof. Refuses: MemberNotFound, TimeInFuture."""
     with transaction(database) as connection:
-        member = storage.lock_member(connection, member_id)
+        member = rows.lock_member(connection, member_id)
         changed, happened = members.record_consent(member, said, now=now)
-        if storage.add_consents(connection, member_id, [said]):
+        if consents.add_consents(connection, member_id, [said]):
             if changed.version != member.version:
-                storage.update_member(connection, changed)
+                rows.update_member(connection, changed)
             announce(connection, member_id, happened, now=now)
     return said
 
@@ -128,5 +130,5 @@ def list_consents(
 ) -> list[Recorded]:
     """What a member ever said, newest first. Refuses: MemberNotFound."""
     with transaction(database) as connection:
-        storage.require_member(connection, member_id)
-        return storage.consents_before(connection, member_id, before, limit=limit)
+        rows.require_member(connection, member_id)
+        return consents.consents_before(connection, member_id, before, limit=limit)

@@ -67,7 +67,7 @@ def append(connection: Connection, schema: str, events: Sequence[Event]) -> None
     """Announce events when the connection's transaction commits."""
     connection.exec_driver_sql(
         # The schema's name is never a caller's text.
-        f"INSERT INTO {schema}.outbox (id, type, subject, time, data)"  # noqa: S608
+        f"INSERT INTO {schema}.outbox (id, type, subject, time, data)"
         " SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::bytea[])",
         (
             text_array(event.id for event in events),
@@ -82,7 +82,7 @@ def append(connection: Connection, schema: str, events: Sequence[Event]) -> None
 def read(connection: Connection, schema: str, after: Position, *, limit: int) -> list[Stored]:
     """The next events in commit order; only of transactions before which none still runs."""
     rows = connection.exec_driver_sql(
-        f"SELECT xid::text, position, id, type, subject, time, data FROM {schema}.outbox"  # noqa: S608
+        f"SELECT xid::text, position, id, type, subject, time, data FROM {schema}.outbox"
         " WHERE (xid, position) > (%s::xid8, %s) AND xid < pg_snapshot_xmin(pg_current_snapshot())"
         " ORDER BY xid, position LIMIT %s",
         (str(after.xid), after.row, limit),
