@@ -35,9 +35,9 @@ def lags(consuming: Connection, announcing: Connection, *, consumer: str, source
     for stream in streams(announcing):
         read = inbox.cursor(consuming, consumer=consumer, source=source, stream=stream)
         events, oldest_seconds = announcing.exec_driver_sql(
-            f"SELECT count(*), extract(epoch FROM clock_timestamp() - min(time))"  # noqa: S608 — a schema
+            "SELECT count(*), extract(epoch FROM clock_timestamp() - min(time))"  # noqa: S608 — a schema
             f" FROM (SELECT time FROM {stream}.outbox WHERE (xid, position) > (%s::xid8, %s)"
-            f" ORDER BY xid, position LIMIT %s) AS waiting",
+            " ORDER BY xid, position LIMIT %s) AS waiting",
             (str(read.xid), read.row, EVENTS_COUNTED_MAX),
         ).one()
         age = max(float(oldest_seconds or 0), 0.0)

@@ -1,0 +1,105 @@
+"""What `loyalty up` runs: the database, the migrations, the servers and the bus."""
+
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.cli import probes
+from services.cli.ports import HOST, Ports
+from services.cli.service_table import BUS, BUS_MODULE, POSTGRES, SERVICES, Service
+from services.cli.supervisor import Program
+from services.plumbing import postgres_cluster
+from services.plumbing.development_issuer import DevelopmentIssuer
+from services.plumbing.postgres_cluster import Cluster
+
+BUS_STOP_STEPS = ((signal.SIGTERM, 20.0),)
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The programs of one platform."""
+
+    data_dir: Path
+    cluster: Cluster
+    issuer: DevelopmentIssuer
+    ports: Ports
+
+    def database_urls(self) -> dict[str, str]:
+        return {service.name: self.cluster.url_of(service.database) for service in SERVICES}
+
+    def postgres(self) -> Program:
+        return Program(
+            name=POSTGRES,
+            command=self.cluster.command,
+            environment=postgres_cluster.environment(),
+            log=self.cluster.log,
+            is_healthy=self.cluster.is_ready,
+            before_start=self.cluster.make_startable,
+            stop_steps=postgres_cluster.STOP_STEPS,
+            account=self.cluster.account,
+            working_directory=Path("/"),
+        )
+
+    def migrations(self) -> list[Program]:
+        return [
+            Program(
+                name=f"{service.name} migrate",
+                command=_module(service.module, "migrate"),
+                environment=self._environment(service),
+                log=self._log(f"{service.name}-migrate"),
+            )
+            for service in SERVICES
+        ]
+
+    def servers(self) -> list[Program]:
+        return [self._server(service) for service in SERVICES]
+
+    def bus(self) -> Program:
+        address = f"{HOST}:{self.ports.metrics[BUS]}"
+        urls = {f"{s.variables}_DATABASE_URL": self.cluster.url_of(s.database) for s in SERVICES}
+        return Program(
+            name=BUS,
+            command=_module(BUS_MODULE),
+            environment=os.environ | urls | {"BUS_METRICS_PORT": str(self.ports.metrics[BUS])},
+            log=self._log(BUS),
+            is_healthy=lambda: probes.serves_metrics(address),
+            stop_steps=BUS_STOP_STEPS,
+            metrics_address=address,
+        )
+
+    def _server(self, service: Service) -> Program:
+        address = f"{HOST}:{self.ports.grpc[service.name]}"
+        return Program(
+            name=service.name,
+            command=_module(service.module, "server"),
+            environment=self._environment(service),
+            log=self._log(service.name),
+            is_healthy=lambda: probes.serves_grpc(address),
+            grpc_address=address,
+            metrics_address=f"{HOST}:{self.ports.metrics[service.name]}",
+        )
+
+    def _environment(self, service: Service) -> dict[str, str]:
+        """What one service may know: its own database, and where the others answer."""
+        addresses = {
+            f"{other.variables}_GRPC_ADDRESS": f"{HOST}:{self.ports.grpc[other.name]}"
+            for other in SERVICES
+        }
+        return {
+            **os.environ,
+            **addresses,
+            f"{service.variables}_DATABASE_URL": self.cluster.url_of(service.database),
+            f"{service.variables}_METRICS_PORT": str(self.ports.metrics[service.name]),
+            "AUTH_JWKS_URL": self.issuer.jwks_url,
+            "AUTH_ISSUER": self.issuer.issuer,
+            "AUTH_AUDIENCE": self.issuer.audience,
+        }
+
+    def _log(self, name: str) -> Path:
+        return self.data_dir / "logs" / f"{name}.log"
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *arguments)
