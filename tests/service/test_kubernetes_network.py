@@ -1,0 +1,138 @@
+"""Who may talk to whom on Kubernetes: nobody, but for what is stated here."""
+
+from typing import Any
+
+import pytest
+
+from tests.service.kubernetes_manifests import (
+    NAMES,
+    Document,
+    of_kind,
+    pods,
+    render,
+    selects,
+    servers,
+    title,
+)
+
+Rule = dict[str, Any]
+POSTGRESQL_PORT = 5432
+HTTPS_PORT = 443
+# Where a node keeps the credentials of the cloud.
+LINK_LOCAL = "169.254.0.0/16"
+
+
+@pytest.fixture(params=NAMES)
+def manifests(request: pytest.FixtureRequest) -> list[Document]:
+    return render(request.param)
+
+
+def rules(manifests: list[Document], labels: dict[str, str], direction: str) -> list[Rule]:
+    """All that the policies that select a pod let in ("ingress") or out ("egress")."""
+    return [
+        rule
+        for policy in of_kind(manifests, "NetworkPolicy")
+        if selects(policy["spec"]["podSelector"], labels)
+        for rule in policy["spec"].get(direction, ())
+    ]
+
+
+def ports(found: list[Rule]) -> list[int | str]:
+    return sorted((port["port"] for rule in found for port in rule["ports"]), key=str)
+
+
+def caller_label(service: str) -> dict[str, str]:
+    return {f"loyalty.example/calls-{service}": "true"}
+
+
+def test_everything_is_denied_by_default(manifests: list[Document]) -> None:
+    (policy,) = (
+        p for p in of_kind(manifests, "NetworkPolicy") if title(p).endswith("default-deny")
+    )
+    assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_every_policy_selects_a_pod_and_names_ports_it_has(manifests: list[Document]) -> None:
+    for policy in of_kind(manifests, "NetworkPolicy"):
+        selector = policy["spec"]["podSelector"]
+        selected = [pod for pod in pods(manifests) if selects(selector, pod.labels)]
+        assert selected, title(policy)
+        for rule in policy["spec"].get("ingress", ()):
+            for port in rule["ports"]:
+                assert port["protocol"] == "TCP"
+                assert port["port"] in selected[0].ports
+
+
+def test_a_server_takes_calls_from_labelled_pods_and_scrapes_from_prometheus(
+    manifests: list[Document],
+) -> None:
+    for server in servers(manifests):
+        calls, scrapes = rules(manifests, server.labels, "ingress")
+        (caller,) = calls["from"]
+        name = server.labels["app.kubernetes.io/name"]
+        assert caller == {
+            "namespaceSelector": {"matchLabels": {"loyalty.example/callers": "true"}},
+            "podSelector": {"matchLabels": caller_label(name)},
+        }
+        assert ports([calls]) == ["grpc"]
+        (scraper,) = scrapes["from"]
+        assert scraper["podSelector"] == {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}
+        assert ports([scrapes]) == ["metrics"]
+
+
+def test_a_migration_takes_no_calls_and_the_bus_scrapes_alone(manifests: list[Document]) -> None:
+    for pod in pods(manifests):
+        found = ports(rules(manifests, pod.labels, "ingress"))
+        component = pod.labels["app.kubernetes.io/component"]
+        assert (
+            found
+            == {
+                "server": ["grpc", "metrics"],
+                "migrate": [],
+                "bus": ["metrics"],
+                "database": ["postgresql"],
+            }[component]
+        )
+
+
+def test_a_pod_reaches_names_its_database_and_a_server_the_issuer(
+    manifests: list[Document],
+) -> None:
+    for pod in pods(manifests):
+        found = ports(rules(manifests, pod.labels, "egress"))
+        component = pod.labels["app.kubernetes.io/component"]
+        assert (
+            found
+            == {
+                "server": sorted([HTTPS_PORT, 53, 53, POSTGRESQL_PORT], key=str),
+                "migrate": [53, 53, POSTGRESQL_PORT],
+                "bus": [53, 53, POSTGRESQL_PORT],
+                "database": [53, 53],
+            }[component]
+        )
+
+
+def test_no_pod_reaches_its_nodes_credentials(manifests: list[Document]) -> None:
+    for pod in pods(manifests):
+        for rule in rules(manifests, pod.labels, "egress"):
+            # A rule without an end would reach everything.
+            assert rule["to"]
+            for end in rule["to"]:
+                assert "ipBlock" not in end or end["ipBlock"]["except"] == [LINK_LOCAL]
+
+
+def test_local_database_lets_in_the_pods_that_use_it() -> None:
+    manifests = render("local")
+    users = pods(manifests)
+    database = users.pop(
+        [pod.labels["app.kubernetes.io/name"] for pod in users].index("postgresql")
+    )
+    (rule,) = rules(manifests, database.labels, "ingress")
+    (end,) = rule["from"]
+    assert len(users) == 5
+    assert all(selects(end["podSelector"], user.labels) for user in users)
+    assert not selects(end["podSelector"], database.labels)
+    for user in users:
+        ends = [to for rule in rules(manifests, user.labels, "egress") for to in rule["to"]]
+        inside = [to["podSelector"] for to in ends if set(to) == {"podSelector"}]
+        assert any(selects(selector, database.labels) for selector in inside)
