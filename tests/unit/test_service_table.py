@@ -7,7 +7,7 @@ from services.cli.service_table import SUBSCRIPTIONS
 # In a process of its own: nameko and grpc never meet in one.
 DECLARED = """
 import json
-from nameko.constants import ENTRYPOINT_EXTENSIONS_ATTR
+from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 from services.ledger.reactions import LedgerReactions
 pairs = {
     (reactions.name, entrypoint.source_service)
