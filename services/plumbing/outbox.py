@@ -84,7 +84,8 @@ def read(connection: Connection, schema: str, after: Position, *, limit: int) ->
     rows = connection.exec_driver_sql(
         f"SELECT xid::text, position, id, type, subject, time, data FROM {schema}.outbox"
         " WHERE (xid, position) > (%s::xid8, %s) AND xid < pg_snapshot_xmin(pg_current_snapshot())"
-        " ORDER BY xid, position LIMIT %s",
+        # Qualified, for the bare name is the text in the list, which puts 1000 before 999.
+        " ORDER BY outbox.xid, position LIMIT %s",
         (str(after.xid), after.row, limit),
     )
     return [
