@@ -1,0 +1,1 @@
+"""Load and speed: tills under Locust, and the benchmark."""

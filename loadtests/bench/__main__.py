@@ -1,0 +1,56 @@
+"""Measures side by side in one run, prints a table and writes bench.json."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from loadtests.bench import report
+from loadtests.bench.crew import crew_for
+from loadtests.bench.found import Found
+from loadtests.bench.keys import KEYS, NAMES, Contestant, Stage, needed
+from loadtests.bench.measurement import FULL, QUICK, Measurement, Plan
+from loadtests.bench.replay import replay_fresh
+from loadtests.bench.subject import fresh_subject
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="KEY", default=NAMES)
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    parser.add_argument("--output", type=Path, default=Path("bench.json"))
+    arguments = parser.parse_args()
+    progress = Console(stderr=True, highlight=False)
+    plan = QUICK if arguments.quick else FULL
+    needs = needed(frozenset(arguments.only))
+    found, settings = Found(), dict[str, str]()
+    if needs - {Stage.REPLAY}:
+        found, settings = _measure(needs, plan, progress)
+    if Stage.REPLAY in needs:
+        progress.print("the year's replay")
+        found.replay = replay_fresh()
+    names = [key.name for key in KEYS if key.name in arguments.only]
+    report.save(report.document(found, plan=plan, names=names, settings=settings), arguments.output)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+    console.print(", ".join(f"{name} {value}" for name, value in settings.items()))
+    console.print(report.table_of(found, names))
+    console.print(report.shares_table(found))
+    console.print(f"written to {arguments.output}")
+
+
+def _measure(
+    needs: frozenset[Contestant | Stage], plan: Plan, progress: Console
+) -> tuple[Found, dict[str, str]]:
+    progress.print("a fresh platform")
+    with fresh_subject() as subject, crew_for(subject) as crew:
+        processes = ", ".join(f"{name} {pids}" for name, pids in subject.process_ids.items())
+        progress.print(f"processes: {processes}")
+        settings = subject.settings()
+        contestants = [contestant for contestant in Contestant if contestant in needs]
+        measurement = Measurement(subject, crew, plan, progress.print)
+        return measurement.run(contestants, growth=Stage.GROWTH in needs), settings
+
+
+if __name__ == "__main__":
+    main()

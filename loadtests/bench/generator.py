@@ -1,0 +1,191 @@
+"""A load generator: a process of its own that sends requests made beforehand, as bytes."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from multiprocessing.connection import Connection
+from typing import TypeAlias
+
+import grpc
+from loyalty.ledger.v1 import point_of_sale_pb2 as pos
+from plumbing.v1 import diagnostics_pb2
+
+from loadtests.bench.workload import SALES_PER_CALL, SaleMaker
+from services.plumbing.grpc_client import bearer
+from services.plumbing.grpc_server import MESSAGE_BYTES_MAX
+
+CALL_SECONDS_MAX = 60.0
+
+
+class Call(Enum):
+    """What is sent: the method's path."""
+
+    ECHO = "/plumbing.v1.DiagnosticsService/Ping"
+    SALE = "/loyalty.ledger.v1.PointOfSaleService/RecordSale"
+    BATCH = "/loyalty.ledger.v1.PointOfSaleService/BatchRecordSales"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to send. Generators differ by number."""
+
+    address: str
+    token: str
+    number: int
+    channels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Have at least so many requests ready."""
+
+    call: Call
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSales:
+    """Have a batch ready for every block of wallets from first up to, not including, end."""
+
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Send what is ready, so many calls at a time, until a time of the monotonic clock.
+
+    Only what is answered from measure_from on counts as measured.
+    """
+
+    call: Call
+    in_flight: int
+    measure_from: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a run came to. sales counts the acknowledged ones, measured or not."""
+
+    measured_calls: int
+    measured_seconds: float
+    sales: int
+    latency_seconds: Sequence[float] = field(repr=False, default=())
+
+
+Method: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
+Order: TypeAlias = Prepare | FirstSales | Run | None
+
+
+class UnexpectedAnswer(Exception):  # noqa: N818 — says what it is
+    """A call succeeded and yet did not do what was asked."""
+
+
+def work(target: Target, orders: Connection) -> None:
+    """Carry out orders until there are none."""
+    asyncio.run(_work(target, orders))
+
+
+async def _work(target: Target, orders: Connection) -> None:
+    generator = _Generator(target)
+    while True:
+        order: Order = await asyncio.to_thread(orders.recv)
+        match order:
+            case Prepare():
+                orders.send(generator.prepare(order))
+            case FirstSales():
+                orders.send(generator.prepare_first_sales(order))
+            case Run():
+                orders.send(await generator.run(order))
+            case None:
+                return
+
+
+class _Generator:
+    def __init__(self, target: Target) -> None:
+        self._maker = SaleMaker(target.number)
+        self._metadata = bearer(target.token)
+        # Channels with the same arguments would share one connection.
+        self._channels = [
+            grpc.aio.insecure_channel(
+                target.address,
+                options=(
+                    ("bench.channel", number),
+                    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+                ),
+            )
+            for number in range(target.channels)
+        ]
+        self._ready: dict[Call, list[bytes]] = {call: [] for call in Call}
+        self._make: dict[Call, Callable[[], bytes]] = {
+            Call.ECHO: self._maker.ping,
+            Call.SALE: self._maker.sale,
+            Call.BATCH: self._maker.batch,
+        }
+
+    def prepare(self, order: Prepare) -> int:
+        ready = self._ready[order.call]
+        make = self._make[order.call]
+        ready.extend(make() for _ in range(order.count - len(ready)))
+        return len(ready)
+
+    def prepare_first_sales(self, order: FirstSales) -> int:
+        ready = self._ready[Call.BATCH]
+        for first in range(order.first, order.end, SALES_PER_CALL):
+            ready.append(self._maker.batch_of(range(first, min(first + SALES_PER_CALL, order.end))))
+        return len(ready)
+
+    async def run(self, order: Run) -> Ran:
+        """Send until the time is over or nothing is ready. Refuses: UnexpectedAnswer."""
+        ready = self._ready[order.call]
+        answers: list[tuple[float, float, bytes]] = []
+        await asyncio.gather(
+            *(
+                self._send(self._channels[number % len(self._channels)], order, ready, answers)
+                for number in range(order.in_flight)
+            )
+        )
+        # Read after the clock stopped, so that checking every answer costs the measure nothing.
+        sales = sum(_sales_in(order.call, answer) for _, _, answer in answers)
+        end = min(order.until, max((ended for _, ended, _ in answers), default=order.until))
+        measured = [
+            ended - started for started, ended, _ in answers if order.measure_from <= ended <= end
+        ]
+        return Ran(len(measured), end - order.measure_from, sales, measured)
+
+    async def _send(
+        self,
+        channel: grpc.aio.Channel,
+        order: Run,
+        ready: list[bytes],
+        answers: list[tuple[float, float, bytes]],
+    ) -> None:
+        method: Method = channel.unary_unary(
+            order.call.value, request_serializer=None, response_deserializer=None
+        )
+        now = time.monotonic
+        while ready and (started := now()) < order.until:
+            answer = await method(ready.pop(), metadata=self._metadata, timeout=CALL_SECONDS_MAX)
+            answers.append((started, now(), answer))
+
+
+def _sales_in(call: Call, answer: bytes) -> int:
+    """How many sales an answer acknowledges. Refuses: UnexpectedAnswer."""
+    match call:
+        case Call.ECHO:
+            if diagnostics_pb2.PingResponse.FromString(answer).text != "ping":
+                raise UnexpectedAnswer("another echo than what was sent")
+            return 0
+        case Call.SALE:
+            if not pos.RecordSaleResponse.FromString(answer).sale:
+                raise UnexpectedAnswer("a sale without a name")
+            return 1
+        case Call.BATCH:
+            outcomes = pos.BatchRecordSalesResponse.FromString(answer).outcomes
+            for outcome in outcomes:
+                if not outcome.HasField("recorded"):
+                    raise UnexpectedAnswer(f"refused: {outcome.refused.reason}")
+            return len(outcomes)

@@ -1,0 +1,145 @@
+"""The course of a measurement: rounds in turn, and before and after them the growth."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from loadtests.bench.crew import Crew, Round
+from loadtests.bench.found import Found, Turn
+from loadtests.bench.generator import Call
+from loadtests.bench.keys import Contestant
+from loadtests.bench.naive import NaiveLedger
+from loadtests.bench.subject import Subject
+from loadtests.bench.usage import between
+from loadtests.bench.workload import SALES_PER_CALL, WALLETS
+
+UNARY_IN_FLIGHT = 64
+BULK_IN_FLIGHT = 8
+HISTORY_CALLS_AT_ONCE = 400
+# How much more is made beforehand than the fastest round so far would have used.
+SPARE = 1.5
+# Calls per second that a first round is prepared for.
+FIRST_GUESS = {Call.ECHO: 6_000.0, Call.SALE: 4_000.0, Call.BATCH: 50.0}
+
+Say = Callable[[str], None]
+
+
+class Miscounted(Exception):  # noqa: N818 — says what it is
+    """The database does not have exactly the sales that were acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long to measure. Seconds are of one round."""
+
+    rounds: int
+    seconds: float
+    idle_seconds: float
+    history_sales: int
+
+
+FULL = Plan(rounds=5, seconds=3.0, idle_seconds=1.5, history_sales=2_000_000)
+QUICK = Plan(rounds=3, seconds=2.0, idle_seconds=1.0, history_sales=200_000)
+
+
+class Measurement:
+    """Measures one subject by a plan."""
+
+    def __init__(self, subject: Subject, crew: Crew, plan: Plan, say: Say) -> None:
+        self._subject = subject
+        self._crew = crew
+        self._plan = plan
+        self._say = say
+        self._naive: NaiveLedger | None = None
+        self._fastest: dict[Call, float] = dict(FIRST_GUESS)
+        self._take_turn: Mapping[Contestant, Callable[[], Turn]] = {
+            Contestant.ECHO: lambda: self._busy(Call.ECHO, UNARY_IN_FLIGHT),
+            Contestant.SALE: lambda: self._busy(Call.SALE, UNARY_IN_FLIGHT),
+            Contestant.BULK: self._bulk,
+            Contestant.NAIVE: self._transfers,
+            Contestant.IDLE_ECHO: lambda: self._idle(Call.ECHO),
+            Contestant.IDLE_SALE: lambda: self._idle(Call.SALE),
+        }
+
+    def run(self, contestants: Sequence[Contestant], *, growth: bool) -> Found:
+        """Measure. Refuses: Miscounted."""
+        found = Found()
+        self._say(f"a first sale for each of {WALLETS:,} wallets")
+        self._crew.record_first_sales(WALLETS, in_flight=BULK_IN_FLIGHT)
+        if growth:
+            found.sales_when_empty = self._crew.sales_acknowledged
+            found.empty = self._growth_rounds()
+        self._take_turns(contestants, found)
+        if growth:
+            self._grow()
+            found.sales_when_grown = self._crew.sales_acknowledged
+            found.grown = self._growth_rounds()
+        found.sales_recorded = self._counted()
+        return found
+
+    def _take_turns(self, contestants: Sequence[Contestant], found: Found) -> None:
+        if Contestant.NAIVE in contestants:
+            self._naive = NaiveLedger.beside(self._subject.database_url)
+        self._subject.checkpoint()
+        for number in range(1, self._plan.rounds + 1):
+            for contestant in contestants:
+                turn = self._take_turn[contestant]()
+                found.turns.setdefault(contestant, []).append(turn)
+                self._say(f"round {number} {contestant}: {turn.sentence()}")
+
+    def _growth_rounds(self) -> list[Turn]:
+        self._subject.checkpoint()
+        turns = []
+        for _ in range(self._plan.rounds):
+            turns.append(self._bulk())
+            sales = self._crew.sales_acknowledged
+            self._say(f"bulk after {sales:,} sales: {turns[-1].sentence()}")
+        return turns
+
+    def _grow(self) -> None:
+        """Record history through the same call, until there is as much as planned."""
+        while (missing := self._plan.history_sales - self._crew.sales_acknowledged) > 0:
+            calls = min(-(-missing // SALES_PER_CALL), HISTORY_CALLS_AT_ONCE)
+            self._crew.record_batches(calls, in_flight=BULK_IN_FLIGHT)
+            self._say(f"history: {self._crew.sales_acknowledged:,} sales")
+
+    def _counted(self) -> int:
+        recorded, acknowledged = self._subject.sales(), self._crew.sales_acknowledged
+        if recorded != acknowledged:
+            raise Miscounted(f"{recorded:,} sales are recorded, {acknowledged:,} acknowledged")
+        return recorded
+
+    def _busy(self, call: Call, in_flight: int) -> Turn:
+        done = self._round(call, in_flight, self._plan.seconds)
+        self._fastest[call] = max(self._fastest[call], done.calls_per_second)
+        return _turn(done, value=done.calls_per_second)
+
+    def _bulk(self) -> Turn:
+        done = self._round(Call.BATCH, BULK_IN_FLIGHT, self._plan.seconds)
+        self._fastest[Call.BATCH] = max(self._fastest[Call.BATCH], done.calls_per_second)
+        sales_per_second = done.calls_per_second * SALES_PER_CALL
+        return _turn(done, value=sales_per_second, units_per_second=sales_per_second)
+
+    def _idle(self, call: Call) -> Turn:
+        done = self._round(call, 1, self._plan.idle_seconds)
+        return _turn(done, value=done.p50_seconds)
+
+    def _round(self, call: Call, in_flight: int, seconds: float) -> Round:
+        ready = int(self._fastest[call] * (seconds + 1) * SPARE) + in_flight
+        return self._crew.measure(call, in_flight=in_flight, seconds=seconds, ready=ready)
+
+    def _transfers(self) -> Turn:
+        if self._naive is None:
+            raise RuntimeError("the naive ledger is made before the rounds")
+        before = self._crew.meter.sample()
+        rate = self._naive.transfers_per_second(max(1, round(self._plan.seconds)))
+        return Turn(rate, rate, between(before, self._crew.meter.sample()))
+
+
+def _turn(done: Round, *, value: float, units_per_second: float | None = None) -> Turn:
+    return Turn(
+        value=value,
+        units_per_second=units_per_second or done.calls_per_second,
+        usage=done.usage,
+        p50_seconds=done.p50_seconds,
+        p99_seconds=done.p99_seconds,
+    )

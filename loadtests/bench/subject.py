@@ -1,0 +1,142 @@
+"""What is measured: a platform of its own on a fresh directory, with a policy and cards."""
+
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from loyalty.ledger.v1 import earn_policy_pb2_grpc
+from sqlalchemy import Engine
+
+from loadtests.bench.workload import WALLETS, card_token
+from services.cli.demo import policy
+from services.cli.platform import running_platform
+from services.cli.run_file import RunningPlatform
+from services.cli.service_table import AUDIENCE, POSTGRES
+from services.ledger.domain.documents import CardState, DocumentType
+from services.ledger.storage import shards
+from services.plumbing import development_issuer
+from services.plumbing.database import array, engine, text_array, transaction
+from services.plumbing.grpc_client import bearer, channel
+
+LEDGER = "ledger"
+# The names that processor time is kept under.
+SERVER, DATABASE, GENERATORS = "server", "postgres", "generators"
+SCOPES = ("sales.write", "policies.write", "diagnostics.read")
+TOKEN_SECONDS = 7_200
+DURABILITY = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+CALL_SECONDS_MAX = 30.0
+
+
+class NotDurable(Exception):  # noqa: N818 — an answer, not an accident
+    """A setting would make the numbers mean less than they say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The ledger under measure, and its database for counting and setting up."""
+
+    address: str
+    token: str
+    database_url: str
+    database: Engine
+    process_ids: Mapping[str, list[int]]
+
+    def settings(self) -> dict[str, str]:
+        """What the database says of its durability. Refuses: NotDurable."""
+        with transaction(self.database) as connection:
+            found = {
+                name: str(connection.exec_driver_sql(f"SHOW {name}").scalar_one())
+                for name in DURABILITY
+            }
+            version = str(connection.exec_driver_sql("SHOW server_version").scalar_one())
+        if found != DURABILITY:
+            raise NotDurable(f"the database runs with {found}")
+        return found | {"server_version": version}
+
+    def checkpoint(self) -> None:
+        """Write everything out, so that rounds that follow start alike."""
+        with self.database.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None  # noqa: S101 — for the type checker: it is connected
+            driver.autocommit = True
+            with driver.cursor() as cursor:
+                cursor.execute("SET statement_timeout = 0; CHECKPOINT")
+            driver.autocommit = False
+
+    def sales(self) -> int:
+        """How many sales the journal has."""
+        with transaction(self.database) as connection:
+            return sum(
+                int(
+                    connection.exec_driver_sql(
+                        f"SELECT count(*) FROM {schema}.journal"  # noqa: S608 — a name of ours
+                        f" WHERE type = {DocumentType.SALE.value} AND refusal IS NULL"
+                    ).scalar_one()
+                )
+                for schema in shards.schemas(connection)
+            )
+
+
+@contextmanager
+def fresh_subject() -> Iterator[Subject]:
+    """A platform while the block runs, with the demo's policy and a card for every wallet."""
+    with (
+        tempfile.TemporaryDirectory(prefix="loyalty-bench-") as directory,
+        running_platform(Path(directory)) as platform,
+    ):
+        token = _token(platform)
+        database_url = platform.database_urls[LEDGER]
+        database = engine(database_url, pool_size=2)
+        try:
+            _publish_policy(platform.grpc_address(LEDGER), token)
+            _add_cards(database)
+            yield Subject(
+                address=platform.grpc_address(LEDGER),
+                token=token,
+                database_url=database_url,
+                database=database,
+                process_ids={
+                    SERVER: [platform.process(LEDGER).pid],
+                    DATABASE: [platform.process(POSTGRES).pid],
+                },
+            )
+        finally:
+            database.dispose()
+
+
+def _token(platform: RunningPlatform) -> str:
+    issuer = development_issuer.open_issuer(platform.data_dir / "issuer", audience=AUDIENCE)
+    return issuer.mint("bench", SCOPES, ["*"], TOKEN_SECONDS)
+
+
+def _publish_policy(address: str, token: str) -> None:
+    with channel(address) as opened:
+        stub = earn_policy_pb2_grpc.EarnPolicyServiceStub(opened)
+        for request in policy.publications():
+            stub.PublishEarnPolicy(request, metadata=bearer(token), timeout=CALL_SECONDS_MAX)
+
+
+def _add_cards(database: Engine) -> None:
+    """What the reactions to 100,000 enrolments would leave in the card directory."""
+    wallets = range(1, WALLETS + 1)
+    with transaction(database) as connection:
+        connection.exec_driver_sql(
+            "CREATE TEMPORARY TABLE enrolled ON COMMIT DROP AS SELECT *"
+            " FROM unnest(%s::uuid[], %s::bigint[], %s::text[]) AS e (member, wallet, card)",
+            (
+                array(uuid.uuid4() for _ in wallets),
+                array(wallets),
+                text_array(map(card_token, wallets)),
+            ),
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO members (member_id, enrol_time) SELECT member, now() FROM enrolled;"
+            "INSERT INTO wallet_owners (wallet_id, member_id) SELECT wallet, member FROM enrolled;"
+            "INSERT INTO cards (card_token, wallet_id, state, known)"
+            " SELECT card, wallet, %s, true FROM enrolled;"
+            "SELECT setval('wallet_ids', %s)",
+            (CardState.ACTIVE.value, WALLETS),
+        )
