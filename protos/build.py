@@ -4,8 +4,8 @@ Run by `make protos`. protovalidate's wheel carries no .proto file; its generate
 protoc reads as a FileDescriptorSet.
 """
 
-import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import grpc_tools
@@ -18,7 +18,7 @@ STUBS = PROTOS.parent / "stubs"
 WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
 VALIDATE = "buf/validate/validate.proto"
 # buf's image format: FileDescriptorProto extension 8042 { is_import (1): true }.
-BUF_IS_IMPORT = bytes.fromhex("d2f603" "02" "0801")
+BUF_IS_IMPORT = bytes.fromhex("d2f603020801")
 
 
 def write_validate_descriptor(path: Path) -> None:
@@ -42,7 +42,9 @@ def own_protos() -> list[str]:
 def plugins() -> list[str]:
     """Name mypy-protobuf's plugins by path: the virtual environment need not be active."""
     folder = Path(sys.executable).parent
-    return [f"--plugin={name}={folder / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
+    return [
+        f"--plugin={name}={folder / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
+    ]
 
 
 def run(*arguments: str) -> None:
@@ -50,21 +52,33 @@ def run(*arguments: str) -> None:
         sys.exit(f"protoc failed: {' '.join(arguments)}")
 
 
-def main() -> None:
-    shutil.rmtree(STUBS, ignore_errors=True)
-    STUBS.mkdir()
-    validate = STUBS / "validate.binpb"
+def generate(into: Path) -> None:
+    """Write stubs and image into an empty folder."""
+    validate = into / "validate.binpb"
     write_validate_descriptor(validate)
     sources = [f"-I{PROTOS}", f"-I{WELL_KNOWN}", f"--descriptor_set_in={validate}", *plugins()]
-    python = [f"--python_out={STUBS}", f"--mypy_out=quiet:{STUBS}"]
-    run(*sources, *python, VALIDATE)
-    run(*sources, *python, f"--grpc_python_out={STUBS}", f"--mypy_grpc_out=quiet:{STUBS}", *own_protos())
-    image = STUBS / "image.binpb"
-    run(*sources, "--include_imports", "--include_source_info", f"--descriptor_set_out={image}", *own_protos())
+    messages = [f"--python_out={into}", f"--mypy_out=quiet:{into}"]
+    services = [f"--grpc_python_out={into}", f"--mypy_grpc_out=quiet:{into}"]
+    run(*sources, *messages, VALIDATE)
+    run(*sources, *messages, *services, *own_protos())
+    image = into / "image.binpb"
+    everything = ["--include_imports", "--include_source_info", f"--descriptor_set_out={image}"]
+    run(*sources, *everything, *own_protos())
     mark_imports(image)
-    for module in STUBS.rglob("*_pb2.py"):
-        for folder in list(module.relative_to(STUBS).parents)[:-1]:
-            (STUBS / folder / "__init__.py").touch()
+    for module in into.rglob("*_pb2.py"):
+        for folder in list(module.relative_to(into).parents)[:-1]:
+            (into / folder / "__init__.py").touch()
+
+
+def main() -> None:
+    # Beside the old ones first: what runs meanwhile finds either the old or the new.
+    with tempfile.TemporaryDirectory(dir=STUBS.parent, prefix=".stubs-") as folder:
+        fresh = Path(folder) / "fresh"
+        fresh.mkdir()
+        generate(fresh)
+        if STUBS.exists():
+            STUBS.rename(Path(folder) / "old")
+        fresh.rename(STUBS)
 
 
 if __name__ == "__main__":

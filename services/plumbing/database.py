@@ -1,7 +1,8 @@
 """PostgreSQL: engines, transactions, migrations and arrays as parameters."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,14 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 STATEMENT_TIMEOUT_MS = 60_000
 LOCK_TIMEOUT_MS = 20_000
 CONNECT_TIMEOUT_SECONDS = 5
+NO_SETTINGS: Mapping[str, str] = {}
 
 
-def engine(url: str, *, pool_size: int = 8) -> Engine:
-    """An engine with a bounded pool and bounded statements, in UTC."""
+def engine(url: str, *, pool_size: int = 8, settings: Mapping[str, str] = NO_SETTINGS) -> Engine:
+    """An engine with a bounded pool and bounded statements, in UTC.
+
+    settings are PostgreSQL's own, for every session of the engine.
+    """
     created = create_engine(
         url,
         pool_size=pool_size,
@@ -26,7 +31,10 @@ def engine(url: str, *, pool_size: int = 8) -> Engine:
         pool_pre_ping=True,
         # Statements' parameters carry personal data; errors, and so logs, must not.
         hide_parameters=True,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+        },
     )
     event.listen(created, "connect", _bound_session)
     return created
@@ -73,6 +81,25 @@ def array(values: Iterable[object]) -> str:
 def text_array(values: Iterable[str | None]) -> str:
     """A PostgreSQL array literal of texts; None is NULL."""
     return "{" + ",".join(map(_quoted, values)) + "}"
+
+
+def copy_rows(connection: Connection, target: str, rows: str) -> None:
+    """Copy rows, in COPY's text format, into "schema.table (columns)"; does nothing without
+    rows.
+    """
+    if rows:
+        with closing(connection.connection.cursor()) as cursor:
+            copying: Any = cursor
+            copying.copy_expert(f"COPY {target} FROM STDIN", io.BytesIO(rows.encode()))
+
+
+def copy_text(value: str) -> str:
+    """A text as COPY's text format wants it."""
+    if "\\" in value:
+        value = value.replace("\\", "\\\\")
+    if "\n" in value or "\t" in value or "\r" in value:
+        value = value.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+    return value
 
 
 def _quoted(value: str | None) -> str:

@@ -14,11 +14,11 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from plumbing.v1 import access_pb2
-from protovalidate import Validator
 
 from services.plumbing import errors
 from services.plumbing.auth import Caller, TokenVerifier, set_caller
 from services.plumbing.telemetry import GRPC_HANDLED, GRPC_SECONDS
+from services.plumbing.validation import Validation
 
 log = logging.getLogger("grpc")
 
@@ -43,10 +43,12 @@ OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerRefl
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The scopes a method states in its .proto."""
+    """What a method states in its .proto: its scopes, and who refuses a bad item."""
 
     required: str
     own: str
+    # The repeated field whose items the handler answers one by one; empty for most.
+    by_item: str
 
 
 def access_of(method: str) -> Access:
@@ -57,6 +59,7 @@ def access_of(method: str) -> Access:
     return Access(
         required=options.Extensions[access_pb2.required_scope],
         own=options.Extensions[access_pb2.own_scope],
+        by_item=options.Extensions[access_pb2.answered_by_item],
     )
 
 
@@ -95,35 +98,6 @@ def status_of(refusal: errors.Refused, domain: str) -> status_pb2.Status:
         packed.append(any_pb2.Any())
         packed[-1].Pack(detail)
     return status_pb2.Status(code=code.value[0], message=refusal.message, details=packed)
-
-
-class Validation:
-    """Checks messages against the rules that stand in their .proto."""
-
-    def __init__(self) -> None:
-        self._validator = Validator()
-
-    def check(self, message: Message) -> None:
-        """Refuses: Invalid INVALID_REQUEST with every field that is wrong."""
-        found = self._validator.collect_violations(message)
-        if found:
-            violations = [
-                errors.FieldViolation(_path(v.proto.field), v.proto.message or v.proto.rule_id)
-                for v in found
-            ]
-            raise errors.Invalid(
-                f"{violations[0].field or 'the request'}: {violations[0].description}",
-                violations=violations,
-            )
-
-
-def _path(field: Any) -> str:
-    parts = []
-    for element in field.elements if field is not None else ():
-        subscript = element.subscript
-        position = f"[{subscript.value}]" if subscript is not None else ""
-        parts.append(element.field_name + position)
-    return ".".join(parts)
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -197,7 +171,7 @@ class _Call:
             if caller is None:
                 caller = await self._authenticate(token)
             set_caller(admit(caller, self._access))
-            self._validation.check(request)
+            self._validation.check(request, by_item=self._access.by_item)
             response = await self._handle(request, context)
         except errors.Refused as refusal:
             status = status_of(refusal, self._domain)
@@ -233,7 +207,7 @@ class _Call:
             "call",
             extra={
                 "method": self._method,
-                "rid": rid,
+                "rid": rid or uuid.uuid4().hex,
                 "code": code.name,
                 "reason": reason,
                 "ms": round(seconds * 1000, 2),
@@ -262,4 +236,4 @@ def _metadata(context: Context) -> tuple[str, str | None]:
             token = value[7:]
         elif key == "x-request-id":
             request_id = value[:64]
-    return request_id or uuid.uuid4().hex, token
+    return request_id, token

@@ -2,14 +2,17 @@
 and ExplainEntry.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from services.ledger.domain.basket import lines_from_json
-from services.ledger.domain.documents import Document, DocumentType, Entry, Original
+from services.ledger.domain.documents import Account, Document, DocumentType, Entry, Original
+from services.ledger.domain.earning import Grant
 from services.ledger.domain.policy import PointKind
-from services.ledger.domain.posting import Rules, TakenBack, changed_grants
+from services.ledger.domain.posting import Rules, TakenBack, changed_grants, part_of
+from services.plumbing.errors import Refused
 
 # A rule, a kind, and its points.
 Effect = tuple[str, PointKind, int]
@@ -25,59 +28,114 @@ class Check:
 
 def check_document(document: Document, original: Original | None, rules: Rules) -> Check:
     """Recompute a document. original is the sale of a return as it was before that return."""
-    if document.type is DocumentType.SALE:
-        expected = sale_effects(document, rules)
-        return Check(expected, tuple(differences(document, expected)))
-    if document.type in (DocumentType.RETURN, DocumentType.VOID):
+    if document.type is DocumentType.ADJUSTMENT:
+        return Check((), tuple(adjustment_differences(document)))
+    if not rules.book.has(document.policy_version):
+        return Check((), (f"policy version {document.policy_version} does not exist",))
+    try:
+        if document.type is DocumentType.SALE:
+            return check_sale(document, rules)
         if original is None:
             return Check((), ("its sale is not in the journal",))
-        expected = return_effects(document, original, rules)
-        return Check(expected, tuple(return_differences(document, expected)))
-    return Check((), tuple(adjustment_differences(document)))
+        return check_return(document, original, rules)
+    except msgspec.MsgspecError:
+        return Check((), ("its lines cannot be read",))
 
 
-def sale_effects(document: Document, rules: Rules) -> tuple[Effect, ...]:
+def check_sale(document: Document, rules: Rules) -> Check:
+    lines = lines_from_json(document.lines_json)
     grants = rules.earning(document.policy_version).earn(
-        enumerate(lines_from_json(document.lines_json), 1),
-        store=document.store,
-        business_time=document.business_time,
+        enumerate(lines, 1), store=document.store, business_time=document.business_time
     )
-    return tuple((grant.rule, kind, grant.points) for grant in grants for kind in grant.kinds)
+    effects = tuple((grant.rule, kind, grant.points) for grant in grants for kind in grant.kinds)
+    problems = list(policy_differences(document, rules))
+    amount = sum([line.amount for line in lines])
+    if amount != document.amount:
+        problems.append(f"its amount is {document.amount}, its lines' {amount}")
+    problems += entry_differences(document.entries, grants)
+    return Check(effects, tuple(problems))
 
 
-def return_effects(document: Document, original: Original, rules: Rules) -> tuple[Effect, ...]:
+def policy_differences(document: Document, rules: Rules) -> Iterator[str]:
+    policy = rules.book.in_force(document.business_time)
+    if policy is None or policy.version != document.policy_version:
+        version = policy.version if policy else "none"
+        yield f"it earned by policy version {document.policy_version}, in force was {version}"
+    elif policy.currency != document.currency:
+        yield f"its currency is {document.currency}, the policy's {policy.currency}"
+
+
+def entry_differences(entries: Sequence[Entry], grants: Sequence[Grant]) -> Iterator[str]:
+    """How a sale's entries differ from its grants. Explanations are words and may change."""
+    found = [
+        (e.rule, e.kind, e.points, e.policy_version, e.lines, e.basis, e.account) for e in entries
+    ]
+    expected = [
+        (g.rule, kind, g.points, g.policy_version, g.lines, g.basis, Account.ISSUANCE)
+        for g in grants
+        for kind in g.kinds
+    ]
+    if found != expected:
+        yield f"its entries are {_listed(found)}, recomputed {_listed(expected)}"
+
+
+def _listed(effects: Sequence[tuple[str, PointKind, int, int, Sequence[int], int, Account]]) -> str:
+    return (
+        ", ".join(
+            f"{points} {kind.name.lower()} by {rule} for {basis} minor units of lines {list(lines)}"
+            for rule, kind, points, _, lines, basis, _ in effects
+        )
+        or "none"
+    )
+
+
+def check_return(document: Document, original: Original, rules: Rules) -> Check:
     back = msgspec.json.decode(document.lines_json, type=list[TakenBack])
+    problems = list(taken_differences(document, original, back))
+    if problems:
+        return Check((), tuple(problems))
     changes = changed_grants(original, back, rules.earning(original.policy_version))
-    return tuple((grant.rule, kind, points) for kind, points, grant in changes)
+    expected = tuple((grant.rule, kind, points) for kind, points, grant in changes)
+    return Check(expected, tuple(return_differences(document, expected)))
 
 
-def effect_of(entry: Entry) -> Effect:
-    return entry.rule, entry.kind, entry.points
+def taken_differences(
+    document: Document, original: Original, back: Sequence[TakenBack]
+) -> Iterator[str]:
+    """How what a return took differs from what could be taken of its sale."""
+    if (document.policy_version, document.currency) != (original.policy_version, original.currency):
+        yield "its policy version or currency is not its sale's"
+    if document.amount != -sum(taken.amount for taken in back):
+        yield f"its amount is {document.amount}, not what its lines sum to"
+    if len({taken.line for taken in back}) != len(back):
+        yield "it takes a line back twice"
+    for taken in back:
+        try:
+            there = 1 <= taken.line <= len(original.lines)
+            if not there or part_of(original, taken.line, taken.quantity) != taken:
+                yield f"line {taken.line}: it takes back what was not bought so"
+        except Refused:
+            yield f"line {taken.line}: it takes back more than was left"
 
 
-def differences(document: Document, expected: tuple[Effect, ...]) -> list[str]:
-    found = tuple(effect_of(entry) for entry in document.entries)
-    return [] if found == expected else [f"entries are {found}, recomputed {expected}"]
-
-
-def return_differences(document: Document, expected: tuple[Effect, ...]) -> list[str]:
+def return_differences(document: Document, expected: Sequence[Effect]) -> Iterator[str]:
     """A return's entries are what was recomputed, less what was forgiven of redeemable points."""
     found = {(entry.rule, entry.kind): entry.points for entry in document.entries}
     forgiven = 0
-    problems = []
     for rule, kind, points in expected:
         less = found.pop((rule, kind), 0) - points
         if less and (kind is PointKind.QUALIFYING or less < 0 or points > 0):
-            problems.append(f"rule {rule}: off by {less}")
+            yield f"rule {rule}: off by {less}"
         forgiven += less
     if found:
-        problems.append(f"entries nobody expects: {sorted(found)}")
+        yield f"entries nobody expects: {sorted(found)}"
     if forgiven != document.points_forgiven:
-        problems.append(f"{document.points_forgiven} points forgiven, recomputed {forgiven}")
-    return problems
+        yield f"{document.points_forgiven} points forgiven, recomputed {forgiven}"
+    if any(entry.account is not Account.ISSUANCE for entry in document.entries):
+        yield "an entry is not against issuance"
 
 
-def adjustment_differences(document: Document) -> list[str]:
-    if len(document.entries) != 1 or not document.reason or not document.actor:
-        return ["an adjustment has one entry, a reason and an actor"]
-    return []
+def adjustment_differences(document: Document) -> Iterator[str]:
+    accounts = [entry.account for entry in document.entries]
+    if accounts != [Account.ADJUSTMENT] or not document.reason or not document.actor:
+        yield "an adjustment has one entry, a reason and an actor"

@@ -119,7 +119,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     policy_version: int = 0
     lines: tuple[int, ...] = ()
     basis: int = 0
-    explanation: str = ""
+    # What the rule says for people; not kept, since the policy version says it.
+    title: str = ""
 
 
 class Balance(msgspec.Struct, frozen=True, gc=False):
@@ -205,5 +206,6 @@ class Original(msgspec.Struct, frozen=True):
     lines: Sequence[Line]
     # Quantity (thousandths) and amount already returned, by line number.
     returned: dict[int, tuple[int, int]]
-    returns: int = 0
+    # The documents that took it back.
+    return_ids: tuple[int, ...] = ()
     voided: bool = False

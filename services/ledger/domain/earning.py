@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from services.ledger.domain.basket import MICROS_PER_SECOND, Line, Nature, NumberedLine, money
+from services.ledger.domain.basket import MICROS_PER_SECOND, Line, Nature, NumberedLine
 from services.ledger.domain.policy import (
     Combination,
     Counting,
@@ -38,7 +38,7 @@ class Grant(msgspec.Struct, frozen=True, gc=False):
     points: int
     lines: tuple[int, ...]
     basis: int
-    explanation: str
+    title: str
 
 
 class _Matched(msgspec.Struct, gc=False):
@@ -217,7 +217,7 @@ class Earning:
                 given,
                 tuple(match.lines),
                 match.basis,
-                self._explain(rule, match, given),
+                rule.title,
             )
             for rule, match, given in candidates
         ]
@@ -295,10 +295,6 @@ class Earning:
             if rule.stops_others:
                 break
         return chosen
-
-    def _explain(self, rule: Rule, match: _Matched, points: int) -> str:
-        amount = money(match.basis, self.policy.currency)
-        return f"{points} point{'' if points == 1 else 's'} for {amount}: {rule.title}"
 
 
 def _redeemable(candidate: Candidate) -> int:

@@ -2,7 +2,7 @@
 
 import enum
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -148,12 +148,16 @@ class PolicyBook:
         found = bisect_right(self._times, business_time)
         return self._in_time[found - 1] if found else None
 
+    def has(self, version: int) -> bool:
+        return version in self._by_version
+
     def version(self, version: int) -> Policy:
         return self._by_version[version]
 
 
 def policy_json(policy: Policy) -> str:
-    return msgspec.json.encode(policy).decode()
+    """The same text for the same policy, in every process: sets have no order of their own."""
+    return msgspec.json.encode(policy, order="deterministic").decode()
 
 
 def policy_from_json(text: str | bytes) -> Policy:
@@ -164,21 +168,46 @@ class PolicyInvalid(Invalid):
     reason = "POLICY_INVALID"
 
 
+def in_order(rules: Iterable[Rule]) -> list[Rule]:
+    """Rules as they are considered: by priority, the given order among equals."""
+    return sorted(rules, key=lambda rule: -rule.priority)
+
+
+def check_rule(where: str, rule: Rule) -> list[FieldViolation]:
+    """What is wrong with a rule by itself."""
+    violations = []
+    if rule.multiplier and rule.extra_times <= 0:
+        violations.append(FieldViolation(f"{where}.multiplier", "must be above 1"))
+    if rule.sale.hour_from and not rule.sale.hour_until:
+        # Without an end the hours would not limit anything, which nobody means.
+        violations.append(
+            FieldViolation(f"{where}.sale.hour_until", "is missing; midnight is 24")
+        )
+    try:
+        ZoneInfo(rule.sale.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        # A folder of zones, such as "America", cannot be opened as one.
+        violations.append(FieldViolation(f"{where}.sale.time_zone", "is not an IANA time zone"))
+    return violations
+
+
 def check(policy: Policy) -> None:
     """Refuses: PolicyInvalid, for what the message's own rules cannot say."""
     violations = []
     seen = set()
+    with_base = in_order(policy.rules)
+    while with_base and not with_base[0].per_minor:
+        del with_base[0]
     for position, rule in enumerate(policy.rules):
         where = f"policy.rules[{position}]"
         if rule.rule in seen:
             violations.append(FieldViolation(f"{where}.rule", "is used twice"))
         seen.add(rule.rule)
-        if rule.multiplier and rule.extra_times <= 0:
-            violations.append(FieldViolation(f"{where}.multiplier", "must be above 1"))
-        try:
-            ZoneInfo(rule.sale.time_zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            violations.append(FieldViolation(f"{where}.sale.time_zone", "is not an IANA time zone"))
+        if rule.multiplier and rule not in with_base:
+            violations.append(
+                FieldViolation(f"{where}.multiplier", "no per-amount rule is considered before it")
+            )
+        violations += check_rule(where, rule)
     for position, condition in enumerate(policy.exclusions):
         if condition == LineCondition():
             violations.append(

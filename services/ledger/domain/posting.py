@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from services.ledger.domain import refusals
-from services.ledger.domain.basket import Line, NumberedLine, Sale, money
+from services.ledger.domain.basket import Line, NumberedLine, Sale, lines_from_json
 from services.ledger.domain.documents import (
     Account,
     AdjustPoints,
@@ -20,6 +20,7 @@ from services.ledger.domain.documents import (
     Entry,
     Flag,
     Lot,
+    LotId,
     LotUse,
     Original,
     RecordReturn,
@@ -53,6 +54,12 @@ class Rules:
     def newest_version(self) -> int:
         return self.book.newest_version
 
+    def title(self, version: int, rule: str) -> str:
+        """What a rule of a version is called; empty for what no rule gave."""
+        if not version:
+            return ""
+        return next((r.title for r in self.book.version(version).rules if r.rule == rule), "")
+
     def earning(self, version: int) -> Earning:
         return self._earnings[version]
 
@@ -80,6 +87,15 @@ class Circumstances:
     limits: Limits
     now: int
     next_id: Callable[[], int]
+
+
+def with_titles(document: Document, rules: Rules) -> Document:
+    """A document read from the journal, with what its entries' rules are called."""
+    entries = [
+        msgspec.structs.replace(entry, title=rules.title(entry.policy_version, entry.rule))
+        for entry in document.entries
+    ]
+    return msgspec.structs.replace(document, entries=entries)
 
 
 def check_time(business_time: int, circumstances: Circumstances) -> None:
@@ -187,17 +203,16 @@ def issued(ordinal: int, kind: PointKind, points: int, grant: Grant) -> Entry:
         grant.policy_version,
         grant.lines,
         grant.basis,
-        grant.explanation,
+        grant.title,
     )
 
 
 def quote(
     sale: Sale, card_state: CardState, wallet: WalletState, circumstances: Circumstances
-) -> tuple[list[Entry], Balance]:
-    """What a sale would earn and the balance it would leave. Refuses what record_sale refuses."""
+) -> Document:
+    """The document a sale would become. Refuses what record_sale refuses."""
     command = RecordSale(wallet.wallet_id, "", "", sale, "", card_state, unknown_card=False)
-    document = record_sale(command, wallet, circumstances, duplicate=False)
-    return list(document.entries), document.balance
+    return record_sale(command, wallet, circumstances, duplicate=False)
 
 
 # What of a line comes back: its number, quantity and amount.
@@ -286,13 +301,44 @@ def part_line(line: Line, quantity: int, amount: int) -> Line:
     )
 
 
+def is_origin(document: Document, command: RecordReturn) -> bool:
+    """Whether a document is the sale that a return names, by its id or by its receipt."""
+    if document.type is not DocumentType.SALE or document.refused:
+        return False
+    if document.wallet_id != command.wallet_id:
+        return False
+    origin = command.origin
+    if origin.sale_id:
+        return document.document_id == origin.sale_id
+    return (document.store, document.terminal, document.receipt_number) == (
+        origin.store,
+        origin.terminal,
+        origin.receipt_number,
+    )
+
+
+def original_of(sale: Document) -> Original:
+    """A sale as a return of it sees it when nothing came back yet."""
+    return Original(
+        sale.document_id,
+        sale.store,
+        sale.terminal,
+        sale.receipt_number,
+        sale.business_time,
+        sale.currency,
+        sale.policy_version,
+        lines_from_json(sale.lines_json),
+        {},
+    )
+
+
 def check_original(command: RecordReturn, original: Original | None) -> Original:
     """Refuses: UnknownSale, SaleVoided, SaleHasReturns, ReturnBeforeSale."""
     if original is None:
         raise refusals.UnknownSale("no such sale is recorded for this card")
     if original.voided:
         raise refusals.SaleVoided("the sale was voided")
-    if command.void and original.returns:
+    if command.void and original.return_ids:
         raise refusals.SaleHasReturns("goods of the sale were returned; return the rest instead")
     if command.business_time < original.business_time:
         raise refusals.ReturnBeforeSale("the business time lies before that of the sale")
@@ -381,10 +427,13 @@ def post_changes(
     *,
     into_negative: bool,
 ) -> _Posted:
-    """Post what a return changes: a clawback where points go, a lot where some come."""
+    """Post what a return changes: a lot where points come, a clawback where some go.
+
+    What comes stands first: where one rule gives way to another, the points of the one pay for
+    those of the other before anything is forgiven.
+    """
     posted = _Posted([], [], [])
-    own = sorted(lot_id for lot_id in wallet.lots if lot_id[0] == original.document_id)
-    for kind, change, grant in changes:
+    for kind, change, grant in sorted(changes, key=lambda change: change[1] < 0):
         points = change
         ordinal = len(posted.entries) + 1
         if kind is QUALIFYING:
@@ -396,6 +445,7 @@ def post_changes(
             posted.lots.append(lot)
             posted.uses += repaid
         else:
+            own = own_lots(wallet, (original.document_id, *original.return_ids, document_id))
             uses, forgiven = wallet.claw_back(
                 ordinal, -points, own=own, into_negative=into_negative
             )
@@ -403,27 +453,14 @@ def post_changes(
             posted.forgiven += forgiven
             points += forgiven
         if points:
-            posted.entries.append(taken_entry(ordinal, kind, points, grant, original.currency))
+            posted.entries.append(issued(ordinal, kind, points, grant))
     return posted
 
 
-def taken_entry(ordinal: int, kind: PointKind, points: int, grant: Grant, currency: str) -> Entry:
-    words = "taken back with a return" if points < 0 else "given anew after a return"
-    explanation = (
-        f"{abs(points)} points {words}; the sale had {grant.points} for "
-        f"{money(grant.basis, currency)} by the rule {grant.rule}"
-    )
-    return Entry(
-        ordinal,
-        kind,
-        Account.ISSUANCE,
-        points,
-        grant.rule,
-        grant.policy_version,
-        grant.lines,
-        grant.basis,
-        explanation,
-    )
+def own_lots(wallet: WalletState, document_ids: Sequence[int]) -> list[LotId]:
+    """The lots that a sale opened, and those that returns of it did; in the order of documents."""
+    own = [lot_id for lot_id in wallet.lots if lot_id[0] in document_ids]
+    return sorted(own, key=lambda lot_id: (document_ids.index(lot_id[0]), lot_id[1]))
 
 
 def adjust_points(
@@ -435,7 +472,7 @@ def adjust_points(
     lots: list[Lot] = []
     uses: list[LotUse] = []
     if command.kind is QUALIFYING:
-        if wallet.qualifying + command.points < 0:
+        if command.points < 0 and wallet.qualifying + command.points < 0:
             raise refusals.InsufficientPoints(
                 f"{-command.points} qualifying points wanted, {wallet.qualifying} there",
                 wanted=str(-command.points),
@@ -447,7 +484,7 @@ def adjust_points(
         lots = [lot]
     else:
         uses = wallet.burn(1, -command.points)
-    entry = Entry(1, command.kind, Account.ADJUSTMENT, command.points, explanation=command.reason)
+    entry = Entry(1, command.kind, Account.ADJUSTMENT, command.points)
     return Document(
         document_id,
         command.wallet_id,

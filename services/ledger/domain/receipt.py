@@ -1,8 +1,9 @@
-"""What a till prints under a sale or a return."""
+"""What a till prints, and what people are told of an entry."""
 
 from collections.abc import Sequence
 
-from services.ledger.domain.documents import Balance, Entry
+from services.ledger.domain.basket import money
+from services.ledger.domain.documents import Balance, Document, DocumentType, Entry
 from services.ledger.domain.policy import PointKind
 
 
@@ -16,3 +17,14 @@ def receipt_texts(entries: Sequence[Entry], balance: Balance) -> list[str]:
     else:
         first = "No points this time."
     return [first, f"Your balance: {balance.available:,} points."]
+
+
+def explanation(document: Document, entry: Entry) -> str:
+    """Why an entry is there, in one plain sentence."""
+    if document.type is DocumentType.ADJUSTMENT:
+        return document.reason
+    points = f"{abs(entry.points)} point{'' if abs(entry.points) == 1 else 's'}"
+    if document.type is DocumentType.SALE:
+        return f"{points} for {money(entry.basis, document.currency)}: {entry.title}"
+    words = "taken back with the return" if entry.points < 0 else "given anew after the return"
+    return f"{points} {words}: {entry.title}"

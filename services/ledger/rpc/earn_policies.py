@@ -35,7 +35,7 @@ class EarnPolicies(earn_policy_pb2_grpc.EarnPolicyServiceServicer):
     def __init__(self, policies: Policies) -> None:
         self._policies = policies
 
-    async def PublishEarnPolicy(  # noqa: N802 — the names are the contract's
+    async def PublishEarnPolicy(
         self,
         request: contract.PublishEarnPolicyRequest,
         context: Context,  # noqa: ARG002
@@ -51,7 +51,7 @@ class EarnPolicies(earn_policy_pb2_grpc.EarnPolicyServiceServicer):
         )
         return contract.PublishEarnPolicyResponse(policy=write_policy(policy))
 
-    async def GetEarnPolicy(  # noqa: N802
+    async def GetEarnPolicy(
         self,
         request: contract.GetEarnPolicyRequest,
         context: Context,  # noqa: ARG002
@@ -60,7 +60,7 @@ class EarnPolicies(earn_policy_pb2_grpc.EarnPolicyServiceServicer):
         policy = await asyncio.to_thread(self._policies.get, version)
         return contract.GetEarnPolicyResponse(policy=write_policy(policy))
 
-    async def ListEarnPolicies(  # noqa: N802
+    async def ListEarnPolicies(
         self,
         request: contract.ListEarnPoliciesRequest,
         context: Context,  # noqa: ARG002

@@ -10,12 +10,18 @@ from services.ledger.domain.documents import Account, AdjustPoints
 from services.ledger.domain.policy import PointKind
 from services.ledger.rpc import messages, names
 from services.ledger.shards import Shards, now_micros
-from services.ledger.storage.journal import Period, StatementKey
-from services.ledger.usecases.read import Explanation, HeldBalance, Holding, Reading
+from services.ledger.storage.journal import MICROS_MAX, MICROS_MIN, Period, StatementKey
+from services.ledger.usecases.read import (
+    Explanation,
+    HeldBalance,
+    Holding,
+    Reading,
+    statement_key,
+)
 from services.plumbing.auth import current_caller
 from services.plumbing.errors import Forbidden
 from services.plumbing.grpc_calls import Context
-from services.plumbing.pages import page_size, page_token, read_page_token
+from services.plumbing.pages import PageTokenInvalid, page_size, page_token, read_page_token
 
 
 class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
@@ -23,7 +29,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         self._shards = shards
         self._reading = reading
 
-    async def GetWallet(  # noqa: N802 — the names are the contract's
+    async def GetWallet(
         self,
         request: ledger_pb2.GetWalletRequest,
         context: Context,  # noqa: ARG002
@@ -32,7 +38,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         held = await asyncio.to_thread(self._reading.balance, holding)
         return ledger_pb2.GetWalletResponse(wallet=write_wallet(request.name, held))
 
-    async def ListEntries(  # noqa: N802
+    async def ListEntries(
         self,
         request: ledger_pb2.ListEntriesRequest,
         context: Context,  # noqa: ARG002
@@ -59,12 +65,14 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
                 messages.write_entry(posted.document, entry, posted.post_time)
                 for entry in posted.document.entries
             ]
-            last = posted.document.business_time, posted.document.document_id
+            last = statement_key(posted)
             rest -= 1
-        token = page_token(*last) if last is not None and rest else ""
+        # A page may be short, even empty, where sales earned nothing: the token says what follows.
+        more = rest > 0 or len(found) > size
+        token = page_token(*last) if last is not None and more else ""
         return ledger_pb2.ListEntriesResponse(entries=entries, next_page_token=token)
 
-    async def ListSales(  # noqa: N802
+    async def ListSales(
         self,
         request: ledger_pb2.ListSalesRequest,
         context: Context,  # noqa: ARG002
@@ -81,10 +89,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
             sales_only=True,
         )
         page = found[:size]
-        last = page[-1].document if page else None
-        token = ""
-        if last is not None and len(found) > size:
-            token = page_token(last.business_time, last.document_id)
+        token = page_token(*statement_key(page[-1])) if len(found) > size else ""
         return ledger_pb2.ListSalesResponse(
             sales=[
                 messages.write_sale(
@@ -95,7 +100,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
             next_page_token=token,
         )
 
-    async def ExplainEntry(  # noqa: N802
+    async def ExplainEntry(
         self,
         request: ledger_pb2.ExplainEntryRequest,
         context: Context,  # noqa: ARG002
@@ -105,7 +110,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         explained = await asyncio.to_thread(self._reading.explain, wallet_id, document_id, ordinal)
         return write_explanation(explained)
 
-    async def AdjustPoints(  # noqa: N802
+    async def AdjustPoints(
         self,
         request: ledger_pb2.AdjustPointsRequest,
         context: Context,  # noqa: ARG002
@@ -138,7 +143,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
             balance=messages.write_balance(document.balance),
         )
 
-    async def GetProgrammeAccounts(  # noqa: N802
+    async def GetProgrammeAccounts(
         self,
         request: ledger_pb2.GetProgrammeAccountsRequest,  # noqa: ARG002
         context: Context,  # noqa: ARG002
@@ -163,8 +168,9 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         if collection == "members":
             current_caller().require_own(f"members/{identifier}")
             return await asyncio.to_thread(self._reading.holding, member_id=identifier)
-        await self._require_own_wallet(int(identifier))
-        return await asyncio.to_thread(self._reading.holding, wallet_id=int(identifier))
+        wallet_id = names.read_wallet_id(identifier)
+        await self._require_own_wallet(wallet_id)
+        return await asyncio.to_thread(self._reading.holding, wallet_id=wallet_id)
 
     async def _require_own_wallet(self, wallet_id: int) -> None:
         """Refuses: NOT_YOURS, also where there is no such wallet: permission comes before
@@ -228,5 +234,11 @@ def period_of(
 
 
 def read_statement_token(token: str) -> StatementKey | None:
-    keys = read_page_token(token, int, int)
-    return (int(keys[0]), int(keys[1])) if keys is not None else None
+    """Refuses: PageTokenInvalid."""
+    keys = read_page_token(token, int, int, int)
+    if keys is None:
+        return None
+    time, document_id, wallet_id = (int(key) for key in keys)
+    if not MICROS_MIN <= time <= MICROS_MAX:
+        raise PageTokenInvalid
+    return time, document_id, wallet_id

@@ -1,6 +1,6 @@
 """Between the messages of the contract and the words of the domain."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import ledger_pb2
@@ -9,7 +9,7 @@ from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 from services.ledger.domain.basket import MICROS_PER_SECOND, Line, Sale, lines_from_json
 from services.ledger.domain.documents import Balance, Document, DocumentType, Entry, Flag
 from services.ledger.domain.policy import PointKind
-from services.ledger.domain.receipt import receipt_texts
+from services.ledger.domain.receipt import explanation, receipt_texts
 from services.ledger.rpc import names
 from services.plumbing.errors import Refused
 
@@ -66,7 +66,7 @@ def point_kind(kind: PointKind) -> pos.PointKind.ValueType:
     return pos.PointKind.ValueType(kind.value)
 
 
-def points_by_rule(entries: Iterable[Entry]) -> list[pos.PointsByRule]:
+def points_by_rule(document: Document) -> list[pos.PointsByRule]:
     return [
         pos.PointsByRule(
             rule=entry.rule,
@@ -74,10 +74,10 @@ def points_by_rule(entries: Iterable[Entry]) -> list[pos.PointsByRule]:
             kind=point_kind(entry.kind),
             points=entry.points,
             lines=entry.lines,
-            explanation=entry.explanation,
+            explanation=explanation(document, entry),
             basis_minor=entry.basis,
         )
-        for entry in entries
+        for entry in document.entries
     ]
 
 
@@ -101,7 +101,7 @@ def write_flags(flags: int) -> list[pos.Flag.ValueType]:
 def recorded_sale(document: Document) -> pos.RecordSaleResponse:
     return pos.RecordSaleResponse(
         sale=names.sale_name(document.wallet_id, document.document_id),
-        points=points_by_rule(document.entries),
+        points=points_by_rule(document),
         balance=write_balance(document.balance),
         receipt_texts=receipt_texts(document.entries, document.balance),
         flags=write_flags(document.flags),
@@ -139,7 +139,7 @@ def write_entry(document: Document, entry: Entry, post_time: int) -> ledger_pb2.
         rule=entry.rule,
         policy_version=entry.policy_version,
         lines=entry.lines,
-        explanation=entry.explanation,
+        explanation=explanation(document, entry),
         business_time=timestamp(document.business_time),
         post_time=timestamp(post_time),
         sale=names.sale_of(document),

@@ -3,6 +3,8 @@
 import hashlib
 
 from services.ledger.domain.documents import Document, DocumentType
+from services.ledger.domain.refusals import EntryNotFound, UnknownSale, WalletNotFound
+from services.plumbing.pages import WHOLE_NUMBER_MAX
 
 
 def sale_name(wallet_id: int, document_id: int) -> str:
@@ -17,16 +19,31 @@ def entry_name(wallet_id: int, document_id: int, ordinal: int) -> str:
     return f"wallets/{wallet_id}/entries/{document_id}-{ordinal}"
 
 
+def read_wallet_id(digits: str) -> int:
+    """Refuses: WalletNotFound, for a number larger than any there can be."""
+    wallet_id = int(digits)
+    if wallet_id > WHOLE_NUMBER_MAX:
+        raise WalletNotFound("there is no such wallet")
+    return wallet_id
+
+
 def read_sale_name(name: str) -> tuple[int, int]:
-    """The wallet and the document of wallets/{wallet}/sales/{sale}."""
+    """The wallet and the document of wallets/{wallet}/sales/{sale}. Refuses: UnknownSale."""
     _, wallet, _, sale = name.split("/")
+    if max(int(wallet), int(sale)) > WHOLE_NUMBER_MAX or not int(sale):
+        raise UnknownSale("no such sale is recorded for this card")
     return int(wallet), int(sale)
 
 
 def read_entry_name(name: str) -> tuple[int, int, int]:
-    """The wallet, the document and the ordinal of wallets/{wallet}/entries/{document}-{ordinal}."""
+    """The wallet, the document and the ordinal of wallets/{wallet}/entries/{document}-{ordinal}.
+
+    Refuses: EntryNotFound.
+    """
     _, wallet, _, entry = name.split("/")
     document, ordinal = entry.split("-")
+    if max(int(wallet), int(document)) > WHOLE_NUMBER_MAX:
+        raise EntryNotFound("there is no such entry")
     return int(wallet), int(document), int(ordinal)
 
 

@@ -25,7 +25,8 @@ from services.ledger.storage.directory import Card
 from services.ledger.usecases.quote import Quotes
 from services.plumbing.auth import Caller, current_caller
 from services.plumbing.errors import Refused
-from services.plumbing.grpc_calls import Context, Validation
+from services.plumbing.grpc_calls import Context
+from services.plumbing.validation import refused_items
 
 # A call takes this many sales before it lets others have their turn.
 SALES_BETWEEN_TURNS = 100
@@ -36,9 +37,8 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         self._shards = shards
         self._cards = cards
         self._quotes = quotes
-        self._validation = Validation()
 
-    async def RecordSale(  # noqa: N802 — the names are the contract's
+    async def RecordSale(
         self,
         request: pos.RecordSaleRequest,
         context: Context,  # noqa: ARG002
@@ -53,7 +53,7 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         metrics.SALES.inc()
         return messages.recorded_sale(document)
 
-    async def BatchRecordSales(  # noqa: N802
+    async def BatchRecordSales(
         self,
         request: pos.BatchRecordSalesRequest,
         context: Context,  # noqa: ARG002
@@ -83,11 +83,14 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         """Record the sales of a batch; one that is refused stands in its place as its refusal."""
         answers: list[Document | Exception | None] = [None] * len(requests)
         admitted: list[tuple[int, str]] = []
+        invalid = refused_items()
         for number, request in enumerate(requests):
             if number % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
                 await asyncio.sleep(0)
+            if number in invalid:
+                answers[number] = invalid[number]
+                continue
             try:
-                self._validation.check(request)
                 admitted.append((number, admit_sale(request.sale, caller)))
             except Refused as refused:
                 answers[number] = refused
@@ -109,7 +112,7 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
     async def _look_up(self, tokens: Sequence[str]) -> dict[str, Card]:
         return await asyncio.to_thread(self._cards.look_up, tokens)
 
-    async def RecordReturn(  # noqa: N802
+    async def RecordReturn(
         self,
         request: pos.RecordReturnRequest,
         context: Context,  # noqa: ARG002
@@ -118,13 +121,13 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         return pos.RecordReturnResponse(
             **{"return": names.return_name(document)},
             sale=names.sale_of(document),
-            points=messages.points_by_rule(document.entries),
+            points=messages.points_by_rule(document),
             points_forgiven=document.points_forgiven,
             balance=messages.write_balance(document.balance),
             receipt_texts=receipt_texts(document.entries, document.balance),
         )
 
-    async def VoidSale(  # noqa: N802
+    async def VoidSale(
         self,
         request: pos.VoidSaleRequest,
         context: Context,  # noqa: ARG002
@@ -133,7 +136,7 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         return pos.VoidSaleResponse(
             **{"return": names.return_name(document)},
             sale=names.sale_of(document),
-            points=messages.points_by_rule(document.entries),
+            points=messages.points_by_rule(document),
             points_forgiven=document.points_forgiven,
             balance=messages.write_balance(document.balance),
             receipt_texts=receipt_texts(document.entries, document.balance),
@@ -166,7 +169,7 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
             raise UnknownSale("no such sale is recorded for this card")
         return card.wallet_id, Origin(0, receipt.store, receipt.terminal, receipt.receipt_number)
 
-    async def QuoteSale(  # noqa: N802
+    async def QuoteSale(
         self,
         request: pos.QuoteSaleRequest,
         context: Context,  # noqa: ARG002
@@ -176,7 +179,7 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
             self._quotes.quote, messages.read_sale(request.sale), token
         )
         return pos.QuoteSaleResponse(
-            points=messages.points_by_rule(quoted.entries),
+            points=messages.points_by_rule(quoted),
             balance=messages.write_balance(quoted.balance),
             receipt_texts=receipt_texts(quoted.entries, quoted.balance),
             flags=messages.write_flags(quoted.flags),

@@ -2,7 +2,7 @@
 returns, statements.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,11 +25,12 @@ from services.ledger.domain.policy import PointKind
 from services.ledger.domain.posting import TakenBack
 from services.ledger.domain.wallet import WalletState
 from services.plumbing.database import array, text_array
+from services.plumbing.pages import WHOLE_NUMBER_MAX
 
 # A timestamp as microseconds since 1970, exactly.
 AS_MICROS = "(extract(epoch FROM {}) * 1000000)::bigint"
 
-_COLUMNS = f"""
+COLUMNS = f"""
     j.document_id, j.wallet_id, j.request_id::text, j.body_hash::text, j.type,
     {AS_MICROS.format("j.business_time")}, j.available, j.pending, j.qualifying, j.lifetime,
     j.store, j.terminal, j.receipt_number, j.currency, j.lines::text, j.amount, j.flags,
@@ -45,7 +46,7 @@ class Posted:
     post_time: int
 
 
-def _document(row: Sequence[Any], entries: Sequence[Entry]) -> Document:
+def read_document(row: Sequence[Any], entries: Sequence[Entry]) -> Document:
     return Document(
         document_id=row[0],
         wallet_id=row[1],
@@ -75,11 +76,11 @@ def _document(row: Sequence[Any], entries: Sequence[Entry]) -> Document:
 def entries_of(
     connection: Connection, schema: str, document_ids: Iterable[int]
 ) -> dict[int, list[Entry]]:
-    """The entries of documents, in order."""
+    """The entries of documents, in order. Their rules' titles are not kept: see with_titles."""
     found: dict[int, list[Entry]] = {}
     for row in connection.exec_driver_sql(
-        "SELECT document_id, ordinal, kind, account, points, rule, policy_version, lines, basis,"
-        f" explanation FROM {schema}.entries WHERE document_id = ANY(%s::bigint[])"
+        "SELECT document_id, ordinal, kind, account, points, rule, policy_version, lines, basis"
+        f" FROM {schema}.entries WHERE document_id = ANY(%s::bigint[])"
         " ORDER BY document_id, ordinal",
         (array(document_ids),),
     ):
@@ -92,7 +93,6 @@ def entries_of(
             row[6],
             tuple(row[7]),
             row[8],
-            row[9],
         )
         found.setdefault(row[0], []).append(entry)
     return found
@@ -103,11 +103,11 @@ def documents(
 ) -> dict[int, Posted]:
     """Documents by their ids, with entries."""
     rows = connection.exec_driver_sql(
-        f"SELECT {_COLUMNS} FROM {schema}.journal j WHERE j.document_id = ANY(%s::bigint[])",
+        f"SELECT {COLUMNS} FROM {schema}.journal j WHERE j.document_id = ANY(%s::bigint[])",
         (array(document_ids),),
     ).fetchall()
     entries = entries_of(connection, schema, document_ids)
-    return {r[0]: Posted(_document(r, entries.get(r[0], [])), r[24]) for r in rows}
+    return {r[0]: Posted(read_document(r, entries.get(r[0], [])), r[24]) for r in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,11 @@ class Period:
     until_time: int | None = None
 
 
-# Where a page of a statement ended: business time and document.
-StatementKey = tuple[int, int]
-_FAR = 10**18
+# Where a page of a statement ended: business time, document and wallet, as shards number their
+# documents each from 1.
+StatementKey = tuple[int, int, int]
+# Earlier and later than any time there is, and still times the database takes.
+MICROS_MIN, MICROS_MAX = -(10**17), 10**18
 
 
 def statement(
@@ -134,23 +136,24 @@ def statement(
     sales_only: bool,
 ) -> list[Posted]:
     """Documents of wallets that were not refused, newest business time first."""
-    time, document_id = before or (_FAR, _FAR)
+    time, document_id, wallet_id = before or (MICROS_MAX, 0, 0)
     rows = connection.exec_driver_sql(
         f"""
-        SELECT {_COLUMNS} FROM {schema}.journal j
+        SELECT {COLUMNS} FROM {schema}.journal j
         WHERE j.wallet_id = ANY(%s::bigint[]) AND j.refusal IS NULL
-          AND (j.business_time, j.document_id)
-              < (timestamptz 'epoch' + %s * interval '1 microsecond', %s)
+          AND (j.business_time, j.document_id, j.wallet_id)
+              < (timestamptz 'epoch' + %s * interval '1 microsecond', %s, %s)
           AND j.business_time >= coalesce(
               timestamptz 'epoch' + %s * interval '1 microsecond', '-infinity')
           AND j.business_time < coalesce(
               timestamptz 'epoch' + %s * interval '1 microsecond', 'infinity')
           AND (j.type = {DocumentType.SALE.value} OR NOT %s)
-        ORDER BY j.business_time DESC, j.document_id DESC LIMIT %s""",
+        ORDER BY j.business_time DESC, j.document_id DESC, j.wallet_id DESC LIMIT %s""",
         (
             array(wallet_ids),
             time,
             document_id,
+            wallet_id,
             period.from_time,
             period.until_time,
             sales_only,
@@ -158,7 +161,7 @@ def statement(
         ),
     ).fetchall()
     entries = entries_of(connection, schema, [row[0] for row in rows])
-    return [Posted(_document(row, entries.get(row[0], [])), row[24]) for row in rows]
+    return [Posted(read_document(row, entries.get(row[0], [])), row[24]) for row in rows]
 
 
 def voided_among(
@@ -229,7 +232,7 @@ def find_originals(
 
 
 def originals(
-    connection: Connection, schema: str, sale_ids: Sequence[int], *, before: int = _FAR
+    connection: Connection, schema: str, sale_ids: Sequence[int], *, before: int = WHOLE_NUMBER_MAX
 ) -> dict[int, Original]:
     """Sales as returns see them: with what came back before a sequence of their wallet."""
     if not sale_ids:
@@ -241,15 +244,15 @@ def originals(
         (array(sale_ids),),
     ).fetchall()
     returned: dict[int, dict[int, tuple[int, int]]] = {row[0]: {} for row in sales}
-    counts = dict.fromkeys(returned, 0)
+    return_ids: dict[int, list[int]] = {row[0]: [] for row in sales}
     voided = set()
     for row in connection.exec_driver_sql(
-        f"SELECT original_id, type, lines::text FROM {schema}.journal"
+        f"SELECT original_id, type, lines::text, document_id FROM {schema}.journal"
         " WHERE wallet_id = ANY(%s::bigint[]) AND original_id = ANY(%s::bigint[])"
         " AND refusal IS NULL AND sequence < %s ORDER BY sequence",
         (array({row[8] for row in sales}), array(sale_ids), before),
     ):
-        counts[row[0]] += 1
+        return_ids[row[0]].append(row[3])
         if row[1] == DocumentType.VOID:
             voided.add(row[0])
         add_returned(returned[row[0]], row[2])
@@ -264,7 +267,7 @@ def originals(
             row[6],
             lines_from_json(row[7]),
             returned[row[0]],
-            counts[row[0]],
+            tuple(return_ids[row[0]]),
             row[0] in voided,
         )
         for row in sales
@@ -307,21 +310,3 @@ def lot_uses_of(
         (document_id, ordinal, document_id, ordinal),
     )
     return [(LotUse(ordinal, (row[0], row[1]), row[6]), Lot(*row[:6])) for row in rows]
-
-
-def all_documents(
-    connection: Connection, schema: str, *, page: int = 5_000
-) -> Iterator[list[Posted]]:
-    """Every document of a shard in the order of their ids, a page at a time."""
-    after = 0
-    while True:
-        rows = connection.exec_driver_sql(
-            f"SELECT {_COLUMNS} FROM {schema}.journal j WHERE j.document_id > %s"
-            " ORDER BY j.document_id LIMIT %s",
-            (after, page),
-        ).fetchall()
-        if not rows:
-            return
-        entries = entries_of(connection, schema, [row[0] for row in rows])
-        yield [Posted(_document(row, entries.get(row[0], [])), row[24]) for row in rows]
-        after = rows[-1][0]

@@ -7,16 +7,26 @@ import msgspec
 from sqlalchemy import Connection, Engine
 
 from services.ledger.domain import refusals
+from services.ledger.domain.basket import Sale
 from services.ledger.domain.documents import (
     Command,
     Document,
+    DocumentType,
     Original,
     RecordReturn,
     RecordSale,
 )
-from services.ledger.domain.posting import Circumstances, Limits, Rules, decide
+from services.ledger.domain.posting import (
+    Circumstances,
+    Limits,
+    Rules,
+    decide,
+    is_origin,
+    original_of,
+    with_titles,
+)
 from services.ledger.domain.wallet import WalletState
-from services.ledger.storage import journal, policies, posting
+from services.ledger.storage import appending, journal, policies, posting
 from services.ledger.storage.shards import schema as schema_of
 from services.plumbing import outbox
 from services.plumbing.database import transaction
@@ -26,6 +36,8 @@ from services.plumbing.errors import Refused
 Announce = Callable[[int, Sequence[Document], int], outbox.Event]
 # A document, or the refusal of a request_id that was used for another body.
 Answer = Document | Refused
+# What tells receipts apart: wallet, store, terminal and number.
+Receipt = tuple[int, str, str, str]
 
 
 @dataclass(slots=True)
@@ -61,6 +73,15 @@ def post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
     with another body is
     refused as RequestIdReused. Everything commits together with the event that announces it.
     """
+    try:
+        return _post(shard, commands)
+    except BaseException:
+        # A block of ids drawn in a transaction that a crash undid may be handed out again.
+        shard.ids = iter(())
+        raise
+
+
+def _post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
     wallet_ids = sorted({command.wallet_id for command in commands})
     with transaction(shard.engine) as connection:
         wallets = posting.lock_wallets(connection, shard.schema, shard.number, wallet_ids)
@@ -71,7 +92,7 @@ def post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
         answers = batch.answers(commands)
         if batch.documents:
             now = shard.clock()
-            posting.append(
+            appending.append(
                 connection,
                 shard.schema,
                 documents=batch.documents,
@@ -100,6 +121,7 @@ class _Batch:
         self._wallets = wallets
         self._known = known
         self.documents: list[Document] = []
+        self._receipts: set[Receipt] = set()
 
     def answers(self, commands: Sequence[Command]) -> list[Answer]:
         keys = [(command.wallet_id, command.request_id) for command in commands]
@@ -111,25 +133,23 @@ class _Batch:
         circumstances = Circumstances(
             self._shard.rules, self._shard.limits, self._shard.clock(), self._next_id
         )
-        receipts: set[tuple[int, str, str, str]] = set()
         for number, (command, key) in enumerate(zip(commands, keys, strict=True)):
             if key in decided:
                 continue
             duplicate = number in self._known.duplicates
-            if isinstance(command, RecordSale):
-                sale = command.sale
-                receipt = (command.wallet_id, sale.store, sale.terminal, sale.receipt_number)
-                duplicate = duplicate or receipt in receipts
-                receipts.add(receipt)
+            if isinstance(command, RecordSale) and not duplicate:
+                duplicate = receipt_of(command.wallet_id, command.sale) in self._receipts
             document = decide(
                 command,
                 self._wallets[command.wallet_id],
                 circumstances,
-                original=self._current(originals.get(key)),
+                original=self._original(command, originals.get(key)),
                 duplicate=duplicate,
             )
             decided[key] = document
             self.documents.append(document)
+            if document.type is DocumentType.SALE and not document.refused:
+                self._receipts.add(receipt_of(document.wallet_id, document))
         return [
             first_answer(decided[key], command.body_hash)
             for command, key in zip(commands, keys, strict=True)
@@ -138,11 +158,11 @@ class _Batch:
     def _stored(self) -> dict[tuple[int, str], Document]:
         if not self._known.documents:
             return {}
-        ids = [document_id for document_id, _ in self._known.documents.values()]
+        ids = list(self._known.documents.values())
         found = journal.documents(self._connection, self._shard.schema, ids)
         return {
-            key: found[document_id].document
-            for key, (document_id, _) in self._known.documents.items()
+            key: with_titles(found[document_id].document, self._shard.rules)
+            for key, document_id in self._known.documents.items()
         }
 
     def _originals(self, commands: Sequence[Command]) -> dict[tuple[int, str], Original]:
@@ -151,16 +171,22 @@ class _Batch:
             return {}
         origins = [(command.wallet_id, command.origin) for command in returns]
         found = journal.find_originals(self._connection, self._shard.schema, origins)
-        return {
-            (command.wallet_id, command.request_id): original
-            for command, original in zip(returns, found, strict=True)
-            if original is not None
-        }
+        first: dict[tuple[int, str], Original | None] = {}
+        for command, original in zip(returns, found, strict=True):
+            # A request_id used twice is decided once, by the request that came first.
+            first.setdefault((command.wallet_id, command.request_id), original)
+        return {key: original for key, original in first.items() if original is not None}
 
-    def _current(self, original: Original | None) -> Original | None:
-        """An original with what earlier documents of this very batch took back of it."""
-        if original is None:
+    def _original(self, command: Command, found: Original | None) -> Original | None:
+        """The sale a return is about, with what earlier documents of this very batch did."""
+        if not isinstance(command, RecordReturn):
             return None
+        sold = next((d for d in reversed(self.documents) if is_origin(d, command)), None)
+        original = found if sold is None else original_of(sold)
+        return None if original is None else self._current(original)
+
+    def _current(self, original: Original) -> Original:
+        """An original with what earlier documents of this very batch took back of it."""
         later = [
             document
             for document in self.documents
@@ -174,7 +200,7 @@ class _Batch:
         return msgspec.structs.replace(
             original,
             returned=returned,
-            returns=original.returns + len(later),
+            return_ids=(*original.return_ids, *(document.document_id for document in later)),
             voided=original.voided or any(d.type is d.type.VOID for d in later),
         )
 
@@ -198,6 +224,10 @@ class _Batch:
             self._shard.ids = iter(posting.next_document_ids(self._connection, self._shard.schema))
             found = next(self._shard.ids)
         return found
+
+
+def receipt_of(wallet_id: int, sale: Sale | Document) -> Receipt:
+    return wallet_id, sale.store, sale.terminal, sale.receipt_number
 
 
 def first_answer(document: Document, body_hash: str) -> Answer:

@@ -1,25 +1,19 @@
 """What a sale would earn: reads, and writes nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import Engine
 
 from services.ledger.domain import posting
 from services.ledger.domain.basket import Sale
-from services.ledger.domain.documents import Balance, CardState, Entry, Flag
+from services.ledger.domain.documents import CardState, Document, Flag
 from services.ledger.domain.posting import Circumstances, Limits, Rules
 from services.ledger.domain.wallet import WalletState
 from services.ledger.storage import accounts, directory, policies
 from services.ledger.storage.shards import schema, shard_of
 from services.plumbing.database import transaction
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    entries: Sequence[Entry]
-    balance: Balance
-    flags: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +23,8 @@ class Quotes:
     limits: Limits
     clock: Callable[[], int]
 
-    def quote(self, sale: Sale, card_token: str) -> Quote:
-        """Refuses: what recording the sale would refuse, but for what only its request_id tells."""
+    def quote(self, sale: Sale, card_token: str) -> Document:
+        """The document the sale would become. Refuses: what recording the sale would refuse, but for what only its request_id tells."""
         with transaction(self.engine) as connection:
             rules = Rules(policies.all_policies(connection))
             card = directory.find_cards(connection, [card_token]).get(card_token)
@@ -49,6 +43,7 @@ class Quotes:
                 )
         circumstances = Circumstances(rules, self.limits, self.clock(), lambda: 0)
         state = CardState(card.state) if card else CardState.ACTIVE
-        entries, after = posting.quote(sale, state, wallet, circumstances)
+        document = posting.quote(sale, state, wallet, circumstances)
         unknown = card is None or not card.known
-        return Quote(entries, after, Flag.UNKNOWN_CARD if unknown else Flag.NONE)
+        flags = Flag.UNKNOWN_CARD if unknown else Flag.NONE
+        return msgspec.structs.replace(document, flags=flags)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from services.ledger.domain.checking import check_document
 from services.ledger.domain.documents import Document, DocumentType, Entry, Lot, LotUse
 from services.ledger.domain.policy import Rule
-from services.ledger.domain.posting import Rules
+from services.ledger.domain.posting import Rules, with_titles
 from services.ledger.domain.refusals import EntryNotFound, WalletNotFound
 from services.ledger.storage import accounts, directory, journal, policies
 from services.ledger.storage.accounts import WalletBalance
@@ -125,7 +125,8 @@ class Reading:
             merged = heapq.merge(*pages, key=statement_key, reverse=True)
             found = [posted for posted, _ in zip(merged, range(limit), strict=False)]
             voided = self._voided(connection, [posted.document for posted in found])
-        return found, voided
+            rules = Rules(policies.all_policies(connection))
+        return [titled(posted, rules) for posted in found], voided
 
     def _voided(self, connection: Connection, documents: Sequence[Document]) -> set[int]:
         sales = [d for d in documents if d.type is DocumentType.SALE]
@@ -142,11 +143,12 @@ class Reading:
             posted = journal.documents(connection, where, [document_id]).get(document_id)
             if posted is None or posted.document.wallet_id != wallet_id:
                 raise EntryNotFound("there is no such entry")
+            rules = Rules(policies.all_policies(connection))
+            posted = titled(posted, rules)
             document = posted.document
             entry = next((e for e in document.entries if e.ordinal == ordinal), None)
             if entry is None:
                 raise EntryNotFound("there is no such entry")
-            rules = Rules(policies.all_policies(connection))
             lots = journal.lot_uses_of(connection, where, document_id, ordinal)
             original = journal.original_before(connection, where, document)
             sale = document if document.type is DocumentType.SALE else None
@@ -186,7 +188,11 @@ class Reading:
         with transaction(self.engine) as connection:
             directory.lock_member(connection, holding.member_id)
             owned = directory.wallets_of_member(connection, holding.member_id)
-            return owned[0] if owned else directory.add_wallet(connection, holding.member_id)
+            if owned:
+                return owned[0]
+            wallet_id = directory.next_wallet(connection)
+            directory.own(connection, wallet_id, holding.member_id)
+            return wallet_id
 
     def _by_schema(self, wallet_ids: Sequence[int]) -> list[tuple[str, list[int]]]:
         found: dict[str, list[int]] = {}
@@ -196,7 +202,12 @@ class Reading:
 
 
 def statement_key(posted: Posted) -> StatementKey:
-    return posted.document.business_time, posted.document.document_id
+    document = posted.document
+    return document.business_time, document.document_id, document.wallet_id
+
+
+def titled(posted: Posted, rules: Rules) -> Posted:
+    return Posted(with_titles(posted.document, rules), posted.post_time)
 
 
 def rule_of(rules: Rules, entry: Entry) -> Rule | None:

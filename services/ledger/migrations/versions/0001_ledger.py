@@ -98,7 +98,6 @@ SHARD = """
         account smallint NOT NULL CHECK (account BETWEEN 1 AND 5),
         rule text NOT NULL,
         lines integer[] NOT NULL,
-        explanation text NOT NULL,
         PRIMARY KEY (document_id, ordinal)
     );
     CREATE TABLE {schema}.lots (
