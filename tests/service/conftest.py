@@ -13,7 +13,8 @@ import pytest
 
 from services.plumbing.embedded_postgres import PostgresServer, embedded_postgres
 from tests.service import servers
-from tests.service.databases import Databases
+from tests.service.databases import Databases, spare_the_disk
+from tests.service.members_calls import Members
 from tests.service.servers import Running
 from tests.service.tokens import Tokens
 
@@ -24,8 +25,9 @@ class Serve(Protocol):
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    """One database server for the whole run; a test that stops one starts its own."""
+    """One database server for the whole run; a test that stops or kills one starts its own."""
     with embedded_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        spare_the_disk(server)
         yield server
 
 
@@ -65,3 +67,10 @@ async def serve(tokens: Tokens) -> AsyncIterator[Serve]:
     yield start
     for each in reversed(running):
         await each.stop()
+
+
+@pytest.fixture
+async def members(database: Callable[[str], str], serve: Serve, tokens: Tokens) -> Members:
+    """A caller of a members service with nobody in it."""
+    url = database("members")
+    return Members(await serve("members", url), tokens, url)

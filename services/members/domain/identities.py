@@ -14,6 +14,7 @@ from services.members.domain.refusals import (
     InvalidPhone,
     RawCardNumber,
 )
+from services.plumbing.errors import Missing
 
 MEMBERSHIP_NUMBER_DIGITS = 13
 # The first payload; no number begins with a zero, which spreadsheets drop.
@@ -70,12 +71,14 @@ def new_card_token(text: str, *, field: str = "card_token") -> str:
     return text
 
 
-def issued_card_token(text: str, *, field: str = "card_token") -> str:
-    """A token that names a card already issued. Refuses: RawCardNumber, CardNotFound."""
+def issued_card_token(
+    text: str, *, field: str = "card_token", missing: type[Missing] = CardNotFound
+) -> str:
+    """A token that names a card already issued. Refuses: RawCardNumber, or what is missing."""
     if is_raw_card_number(text):
         raise RawCardNumber(field)
     if not CARD_TOKEN.fullmatch(text):
-        raise CardNotFound
+        raise missing
     return text
 
 

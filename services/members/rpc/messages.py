@@ -75,7 +75,8 @@ def read_identity(request: members_pb2.FindMemberRequest) -> Identity:
     """Refuses: RawCardNumber, InvalidPhone, InvalidMembershipNumber, MemberNotFound."""
     kind = IdentityKind(request.WhichOneof("identity") or "")
     if kind is IdentityKind.CARD:
-        return Identity(kind, identities.issued_card_token(request.card_token))
+        token = identities.issued_card_token(request.card_token, missing=MemberNotFound)
+        return Identity(kind, token)
     if kind is IdentityKind.EMAIL:
         return Identity(kind, identities.email(request.email))
     if kind is IdentityKind.PHONE:
