@@ -1,6 +1,7 @@
 """Between the messages of the contract and the words of the domain."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import ledger_pb2
@@ -62,13 +63,32 @@ def write_line(line: Line) -> pos.Line:
     )
 
 
+class AddPoints(Protocol):
+    """The repeated field that PointsByRule are added to."""
+
+    def add(
+        self,
+        *,
+        rule: str,
+        policy_version: int,
+        kind: pos.PointKind.ValueType,
+        points: int,
+        lines: Sequence[int],
+        explanation: str,
+        basis_minor: int,
+    ) -> object: ...
+
+
 def point_kind(kind: PointKind) -> pos.PointKind.ValueType:
     return pos.PointKind.ValueType(kind.value)
 
 
-def points_by_rule(document: Document) -> list[pos.PointsByRule]:
-    return [
-        pos.PointsByRule(
+def add_points(points: AddPoints, document: Document) -> None:
+    """Say for each entry which rule gave how much, and why. Filled in place: a list given is
+    copied.
+    """
+    for entry in document.entries:
+        points.add(
             rule=entry.rule,
             policy_version=entry.policy_version,
             kind=point_kind(entry.kind),
@@ -77,14 +97,18 @@ def points_by_rule(document: Document) -> list[pos.PointsByRule]:
             explanation=explanation(document, entry),
             basis_minor=entry.basis,
         )
-        for entry in document.entries
-    ]
+
+
+def fill_balance(message: pos.Balance, balance: Balance) -> None:
+    message.available = balance.available
+    message.pending = balance.pending
+    message.qualifying = balance.qualifying
 
 
 def write_balance(balance: Balance) -> pos.Balance:
-    return pos.Balance(
-        available=balance.available, pending=balance.pending, qualifying=balance.qualifying
-    )
+    message = pos.Balance()
+    fill_balance(message, balance)
+    return message
 
 
 def write_flags(flags: int) -> list[pos.Flag.ValueType]:
@@ -98,14 +122,13 @@ def write_flags(flags: int) -> list[pos.Flag.ValueType]:
     return found
 
 
-def recorded_sale(document: Document) -> pos.RecordSaleResponse:
-    return pos.RecordSaleResponse(
-        sale=names.sale_name(document.wallet_id, document.document_id),
-        points=points_by_rule(document),
-        balance=write_balance(document.balance),
-        receipt_texts=receipt_texts(document.entries, document.balance),
-        flags=write_flags(document.flags),
-    )
+def fill_recorded_sale(response: pos.RecordSaleResponse, document: Document) -> None:
+    response.sale = names.sale_name(document.wallet_id, document.document_id)
+    add_points(response.points, document)
+    fill_balance(response.balance, document.balance)
+    response.receipt_texts.extend(receipt_texts(document.entries, document.balance))
+    if document.flags:
+        response.flags.extend(write_flags(document.flags))
 
 
 def refusal(refused: Refused) -> pos.Refusal:

@@ -51,7 +51,9 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
             metrics.REFUSALS.labels(refused.reason).inc()
             raise
         metrics.SALES.inc()
-        return messages.recorded_sale(document)
+        response = pos.RecordSaleResponse()
+        messages.fill_recorded_sale(response, document)
+        return response
 
     async def BatchRecordSales(
         self,
@@ -66,7 +68,7 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
                 await asyncio.sleep(0)
             if isinstance(answer, Document):
                 recorded += 1
-                response.outcomes.add(recorded=messages.recorded_sale(answer))
+                messages.fill_recorded_sale(response.outcomes.add().recorded, answer)
             elif isinstance(answer, Refused):
                 metrics.REFUSALS.labels(answer.reason).inc()
                 response.outcomes.add(refused=messages.refusal(answer))
@@ -117,30 +119,18 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         request: pos.RecordReturnRequest,
         context: Context,  # noqa: ARG002
     ) -> pos.RecordReturnResponse:
-        document = await self._take_back(request)
-        return pos.RecordReturnResponse(
-            **{"return": names.return_name(document)},
-            sale=names.sale_of(document),
-            points=messages.points_by_rule(document),
-            points_forgiven=document.points_forgiven,
-            balance=messages.write_balance(document.balance),
-            receipt_texts=receipt_texts(document.entries, document.balance),
-        )
+        response = pos.RecordReturnResponse()
+        fill_taken_back(response, await self._take_back(request))
+        return response
 
     async def VoidSale(
         self,
         request: pos.VoidSaleRequest,
         context: Context,  # noqa: ARG002
     ) -> pos.VoidSaleResponse:
-        document = await self._take_back(request)
-        return pos.VoidSaleResponse(
-            **{"return": names.return_name(document)},
-            sale=names.sale_of(document),
-            points=messages.points_by_rule(document),
-            points_forgiven=document.points_forgiven,
-            balance=messages.write_balance(document.balance),
-            receipt_texts=receipt_texts(document.entries, document.balance),
-        )
+        response = pos.VoidSaleResponse()
+        fill_taken_back(response, await self._take_back(request))
+        return response
 
     async def _take_back(self, request: pos.RecordReturnRequest | pos.VoidSaleRequest) -> Document:
         try:
@@ -178,12 +168,25 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         quoted = await asyncio.to_thread(
             self._quotes.quote, messages.read_sale(request.sale), token
         )
-        return pos.QuoteSaleResponse(
-            points=messages.points_by_rule(quoted),
+        response = pos.QuoteSaleResponse(
             balance=messages.write_balance(quoted.balance),
             receipt_texts=receipt_texts(quoted.entries, quoted.balance),
             flags=messages.write_flags(quoted.flags),
         )
+        messages.add_points(response.points, quoted)
+        return response
+
+
+def fill_taken_back(
+    response: pos.RecordReturnResponse | pos.VoidSaleResponse, document: Document
+) -> None:
+    # A field named as a keyword of the language can be set by name only.
+    setattr(response, "return", names.return_name(document))
+    response.sale = names.sale_of(document)
+    messages.add_points(response.points, document)
+    response.points_forgiven = document.points_forgiven
+    messages.fill_balance(response.balance, document.balance)
+    response.receipt_texts.extend(receipt_texts(document.entries, document.balance))
 
 
 def admit_sale(sale: pos.Sale, caller: Caller) -> str:

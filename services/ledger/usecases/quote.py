@@ -24,7 +24,9 @@ class Quotes:
     clock: Callable[[], int]
 
     def quote(self, sale: Sale, card_token: str) -> Document:
-        """The document the sale would become. Refuses: what recording the sale would refuse, but for what only its request_id tells."""
+        """The document the sale would become. Refuses: what recording the sale would
+        refuse, but for what only its request_id tells.
+        """
         with transaction(self.engine) as connection:
             rules = Rules(policies.all_policies(connection))
             card = directory.find_cards(connection, [card_token]).get(card_token)
