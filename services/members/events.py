@@ -21,6 +21,14 @@ def resource_name(member_id: UUID) -> str:
     return f"members/{member_id}"
 
 
+def lock(connection: Connection, member_id: UUID) -> None:
+    """Be the only one to change a member until the connection's transaction ends.
+
+    Before it writes anything, so that events stand in the order they happened.
+    """
+    outbox.lock_subject(connection, resource_name(member_id))
+
+
 def announce(
     connection: Connection, member_id: UUID, happened: Sequence[events.Event], *, now: datetime
 ) -> None:

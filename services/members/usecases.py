@@ -4,13 +4,13 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from services.members.domain import members
 from services.members.domain.consents import Consent, Recorded
 from services.members.domain.identities import Identity
 from services.members.domain.members import Details, Enrolment, Member
-from services.members.events import announce
+from services.members.events import announce, lock
 from services.members.storage import cards, consents, identities, requests
 from services.members.storage import members as rows
 from services.plumbing.database import transaction
@@ -66,7 +66,7 @@ def update_member(
 ) -> Member:
     """Replace some of a member's details. Refuses: MemberNotFound, StaleEtag, IdentityTaken."""
     with transaction(database) as connection:
-        member = rows.lock_member(connection, member_id)
+        member = _locked(connection, member_id)
         changed = members.change_details(member, details, fields, etag=etag, now=now)
         if changed.version != member.version:
             identities.change_contacts(
@@ -79,7 +79,7 @@ def update_member(
 def issue_card(database: Engine, member_id: UUID, token: str, *, now: datetime) -> Member:
     """Refuses: MemberNotFound, IdentityTaken."""
     with transaction(database) as connection:
-        member = rows.lock_member(connection, member_id)
+        member = _locked(connection, member_id)
         changed, happened = members.issue_card(member, token, now=now)
         if happened:
             cards.issue_card(connection, member_id, changed.held_card(token))
@@ -91,7 +91,7 @@ def issue_card(database: Engine, member_id: UUID, token: str, *, now: datetime) 
 def replace_card(database: Engine, old_token: str, new_token: str, *, now: datetime) -> Member:
     """Refuses: CardNotFound, CardBlocked, IdentityTaken."""
     with transaction(database) as connection:
-        member = rows.lock_member_of_card(connection, old_token)
+        member = _locked(connection, rows.member_id_of_card(connection, old_token))
         changed, happened = members.replace_card(member, old_token, new_token, now=now)
         if happened:
             cards.issue_card(connection, member.id, changed.held_card(new_token))
@@ -104,7 +104,7 @@ def replace_card(database: Engine, old_token: str, new_token: str, *, now: datet
 def block_card(database: Engine, token: str, *, reason: str, now: datetime) -> Member:
     """Refuses: CardNotFound."""
     with transaction(database) as connection:
-        member = rows.lock_member_of_card(connection, token)
+        member = _locked(connection, rows.member_id_of_card(connection, token))
         changed, happened = members.block_card(member, token, reason=reason, now=now)
         if happened:
             cards.end_card(connection, changed.held_card(token))
@@ -116,7 +116,7 @@ def block_card(database: Engine, token: str, *, reason: str, now: datetime) -> M
 def record_consent(database: Engine, member_id: UUID, said: Consent, *, now: datetime) -> Consent:
     """Keep what a member said, with its proof. Refuses: MemberNotFound, TimeInFuture."""
     with transaction(database) as connection:
-        member = rows.lock_member(connection, member_id)
+        member = _locked(connection, member_id)
         changed, happened = members.record_consent(member, said, now=now)
         if consents.add_consents(connection, member_id, [said]):
             if changed.version != member.version:
@@ -132,3 +132,9 @@ def list_consents(
     with transaction(database) as connection:
         rows.require_member(connection, member_id)
         return consents.consents_before(connection, member_id, before, limit=limit)
+
+
+def _locked(connection: Connection, member_id: UUID) -> Member:
+    """The member, whom nobody else changes until the transaction ends. Refuses: MemberNotFound."""
+    lock(connection, member_id)
+    return rows.read_member(connection, member_id)

@@ -47,8 +47,7 @@ def create_table(schema: str) -> str:
 
     A sequence hands out numbers before they commit, so "greater than the last number" loses events
     that commit late. The transaction's own number orders them, and nothing is read at or past the
-    oldest one still running. It gets that number with its first write: where the events of one
-    subject must stand in the order they happened, SELECT it FOR UPDATE before writing anything.
+    oldest one still running.
     """
     return f"""
         CREATE TABLE {schema}.outbox (
@@ -61,6 +60,16 @@ def create_table(schema: str) -> str:
             data bytea NOT NULL,
             PRIMARY KEY (xid, position)
         )"""
+
+
+def lock_subject(connection: Connection, subject: str) -> None:
+    """Be the only one to announce about a subject until the connection's transaction ends.
+
+    Before the transaction writes or locks anything else: it gets its number then, and events of one
+    subject stand in the order they happened only where each number was given under this lock.
+    SELECT ... FOR UPDATE will not do, as it can take a number and then wait again.
+    """
+    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (subject,))
 
 
 def append(connection: Connection, schema: str, events: Sequence[Event]) -> None:
@@ -97,8 +106,11 @@ def read(connection: Connection, schema: str, after: Position, *, limit: int) ->
 def newest_age_seconds(engine: Engine, schema: str) -> float:
     """How long ago the newest event was announced; zero for an empty outbox."""
     with transaction(engine) as connection:
-        age: float = connection.exec_driver_sql(
-            "SELECT coalesce(extract(epoch FROM now() - time), 0)::float"
-            f" FROM {schema}.outbox ORDER BY xid DESC, position DESC LIMIT 1"
-        ).scalar_one_or_none() or 0.0
+        age: float = (
+            connection.exec_driver_sql(
+                "SELECT coalesce(extract(epoch FROM now() - time), 0)::float"
+                f" FROM {schema}.outbox ORDER BY xid DESC, position DESC LIMIT 1"
+            ).scalar_one_or_none()
+            or 0.0
+        )
     return age

@@ -59,24 +59,14 @@ def _own_columns(written: Member) -> dict[str, object]:
     }
 
 
-def lock_member(connection: Connection, member_id: UUID) -> Member:
-    """The member, whom nobody else changes until this transaction ends. Refuses: MemberNotFound."""
-    connection.exec_driver_sql(
-        "SELECT id FROM members WHERE id = %s::uuid FOR NO KEY UPDATE", (str(member_id),)
-    )
-    return read_member(connection, member_id)
-
-
-def lock_member_of_card(connection: Connection, token: str) -> Member:
-    """The member who holds a card, locked as by lock_member. Refuses: CardNotFound."""
-    member_id = connection.exec_driver_sql(
-        "SELECT members.id FROM cards JOIN members ON members.id = cards.member_id"
-        " WHERE cards.token = %s FOR NO KEY UPDATE OF members",
-        (token,),
+def member_id_of_card(connection: Connection, token: str) -> UUID:
+    """Whose card it is; that never changes. Refuses: CardNotFound."""
+    member_id: UUID | None = connection.exec_driver_sql(
+        "SELECT member_id FROM cards WHERE token = %s", (token,)
     ).scalar_one_or_none()
     if member_id is None:
         raise CardNotFound
-    return read_member(connection, member_id)
+    return member_id
 
 
 def require_member(connection: Connection, member_id: UUID) -> None:
