@@ -1,0 +1,166 @@
+"""`loyalty up` as its user sees it; the tests go on with one data directory."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from plumbing.v1 import diagnostics_pb2, diagnostics_pb2_grpc
+
+from services.cli.platform import PlatformFailed, running_platform
+from services.cli.run_file import RunningPlatform
+from services.plumbing import child_process
+from services.plumbing.grpc_client import bearer, channel
+from tests.processes import is_gone, wait_for
+
+READY_SECONDS_MAX = 15.0
+LOYALTY = (sys.executable, "-m", "services.cli")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("platform") / "data"
+
+
+@contextmanager
+def up(data: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`loyalty up` in the background, ready; it ends with the block, or with this process."""
+    process = child_process.start(
+        [*LOYALTY, "up", "--data", str(data), "--port-base", "0"],
+        environment=os.environ,
+        log=data.with_name("up.log"),
+    )
+    try:
+        wait_until_ready(process, data)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(60)
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], data: Path) -> None:
+    def ready() -> bool:
+        assert process.poll() is None
+        platform = RunningPlatform.last(data)
+        return platform is not None and platform.pid == process.pid and platform.ready
+
+    wait_for(ready, what="ready", seconds=60)
+
+
+def loyalty(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*LOYALTY, *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def status(data: Path) -> dict[str, Any]:
+    answered: dict[str, Any] = json.loads(loyalty("status", "--json", "--data", str(data)).stdout)
+    return answered
+
+
+def ping(data: Path, service: str) -> str:
+    """A call with a token of `loyalty token`, which goes on until it is answered."""
+    minted = loyalty(
+        *("token", "--data", str(data), "--scope", "diagnostics.read", "--subject", "tester")
+    )
+    token = bearer(minted.stdout.strip())
+    with channel(RunningPlatform.load(data).grpc_address(service)) as opened:
+        stub: Any = diagnostics_pb2_grpc.DiagnosticsServiceStub(opened)
+        request = diagnostics_pb2.PingRequest(text=service)
+        text: str = stub.Ping(request, metadata=token, wait_for_ready=True, timeout=30).text
+        return text
+
+
+def test_first_start_is_ready_in_time_and_ctrl_c_leaves_no_process(data: Path) -> None:
+    began = time.monotonic()
+    with up(data) as process:
+        assert time.monotonic() - began < READY_SECONDS_MAX
+        answered = status(data)
+        assert answered["healthy"] is True
+        assert [each["name"] for each in answered["processes"]] == [
+            "postgres",
+            "members",
+            "ledger",
+            "bus",
+        ]
+        assert all(each["healthy"] for each in answered["processes"])
+        assert [each["name"] for each in answered["databases"]] == ["members", "ledger"]
+        assert all(each["size_bytes"] > 1_000_000 for each in answered["databases"])
+        assert [lag["events"] for lag in answered["bus"]] == [0]
+        assert [ping(data, service) for service in ("members", "ledger")] == ["members", "ledger"]
+
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert [child for child in started if not is_gone(child.pid)] == []
+    assert loyalty("status", "--data", str(data)).returncode == 1
+
+
+def test_second_up_is_refused_and_the_first_goes_on(data: Path) -> None:
+    with up(data) as process:
+        before = RunningPlatform.load(data)
+        second = loyalty("up", "--data", str(data), "--port-base", "0")
+        assert second.returncode == 1
+        assert second.stderr == f"loyalty up: already running (pid {process.pid}) on {data}\n"
+        assert RunningPlatform.load(data) == before
+        assert status(data)["healthy"] is True
+
+        # The same start serves to see that children that die are started again.
+        ledger = before.process("ledger")
+        os.kill(ledger.pid, signal.SIGKILL)
+        wait_for(
+            lambda: RunningPlatform.load(data).process("ledger").restarts == 1, what="a restart"
+        )
+        assert ping(data, "ledger") == "ledger"
+        os.kill(before.process("postgres").pid, signal.SIGKILL)
+        wait_for(lambda: status(data)["healthy"] is True, what="recovery", seconds=30)
+        restarts = {each["name"]: each["restarts"] for each in status(data)["processes"]}
+        assert restarts == {"postgres": 1, "members": 0, "ledger": 1, "bus": 0}
+
+
+def test_kills_leave_nothing_running_and_the_next_start_recovers(data: Path) -> None:
+    with up(data) as process:
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+        wait_for(lambda: all(is_gone(child.pid) for child in children), what="the children's end")
+        assert loyalty("status", "--data", str(data)).returncode == 1
+
+    with up(data) as process:
+        assert status(data)["healthy"] is True
+        for each in (process.pid, *(child.pid for child in RunningPlatform.load(data).processes)):
+            os.kill(each, signal.SIGKILL)
+        process.wait()
+
+    with running_platform(data, environment={"LEDGER_SALE_AGE_DAYS_MAX": "4000"}) as platform:
+        ledger = psutil.Process(platform.process("ledger").pid)
+        assert ledger.environ()["LEDGER_SALE_AGE_DAYS_MAX"] == "4000"
+        assert "MEMBERS_DATABASE_URL" not in ledger.environ()
+        assert ping(data, "members") == "members"
+    assert is_gone(ledger.pid)
+
+
+def test_port_in_use_is_named_and_nothing_is_started(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = taken.getsockname()[1]
+        refused = loyalty("up", "--data", str(tmp_path), "--port-base", str(port - 2))
+        assert refused.returncode == 1
+        # Another of our ports may be in use as well, and be named first.
+        assert refused.stderr.startswith("loyalty up: port ")
+        assert refused.stderr.count("\n") == 1
+        with pytest.raises(PlatformFailed, match="is in use"):
+            running_platform(tmp_path, port_base=port - 2).__enter__()
+    assert not (tmp_path / "postgres").exists()
+    assert not (tmp_path / "run.json").exists()
