@@ -64,3 +64,54 @@ def token(
             lifetime_seconds=lifetime_seconds,
         )
     )
+
+
+@app.command()
+def replay(
+    data: DataOption = DATA_DEFAULT,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="On a directory of its own, removed at the end.")
+    ] = False,
+    stay: Annotated[bool, typer.Option("--stay", help="Stay up until Ctrl-C.")] = False,
+) -> None:
+    """Replay a real year of a grocery chain at its tills, then prove the books."""
+    from services.cli.replay import run
+
+    run(data, fresh=fresh, stay=stay)
+
+
+@app.command()
+def audit(data: DataOption = DATA_DEFAULT, as_json: JsonOption = False) -> None:
+    """Prove the books from the tables. Exits 1 and lists what is off, where anything is."""
+    from services.cli.audit import show
+    from services.cli.ledger_database import NoLedgerDatabase
+
+    try:
+        right = show(data, as_json=as_json)
+    except NoLedgerDatabase as refused:
+        typer.echo(f"loyalty audit: {refused}", err=True)
+        raise typer.Exit(1) from None
+    if not right:
+        raise typer.Exit(1)
+
+
+@app.command()
+def replay(
+    data: DataOption = DATA_DEFAULT,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="On a new directory and free ports; kept by nobody.")
+    ] = False,
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Leave the platform up until Ctrl-C.")
+    ] = False,
+    port_base: Annotated[
+        int, typer.Option(min=0, max=65_000, help="Ports count from here; 0 takes free ones.")
+    ] = 7100,
+) -> None:
+    """Replay a real grocery chain's year at the tills; resumes where it was interrupted.
+
+    The last line it prints is JSON. Exits 1 when the books do not prove.
+    """
+    from services.cli.replay import run
+
+    run(data, fresh=fresh, stay=stay, port_base=0 if fresh else port_base)
