@@ -43,7 +43,7 @@ def _measure(
     needs: frozenset[Contestant | Stage], plan: Plan, progress: Console
 ) -> tuple[Found, dict[str, str]]:
     progress.print("a fresh platform")
-    with fresh_subject() as subject, crew_for(subject) as crew:
+    with fresh_subject(plan.wallets) as subject, crew_for(subject) as crew:
         processes = ", ".join(f"{name} {pids}" for name, pids in subject.process_ids.items())
         progress.print(f"processes: {processes}")
         settings = subject.settings()

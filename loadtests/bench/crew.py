@@ -62,9 +62,9 @@ class Crew:
         runs = self._runs(users)
         latencies = sorted(latency for run in runs for latency in run.latency_seconds)
         if not latencies:
-            raise GeneratorFailed(f"nothing was answered within {seconds} s")
+            raise GeneratorFailed("too little was ready to send")
         return Round(
-            calls_per_second=sum(run.measured_calls / run.measured_seconds for run in runs),
+            calls_per_second=sum(run.calls_per_second for run in runs),
             p50_seconds=statistics.median(latencies),
             p99_seconds=latencies[int(len(latencies) * 0.99)],
             usage=between(before, after),
@@ -113,7 +113,9 @@ def crew_for(subject: Subject) -> Iterator[Crew]:
     started = []
     for number in range(PROCESSES):
         ours, theirs = context.Pipe()
-        target = Target(subject.address, subject.token, number, CHANNELS_PER_PROCESS)
+        target = Target(
+            subject.address, subject.token, number, CHANNELS_PER_PROCESS, subject.wallets
+        )
         process = context.Process(target=work, args=(target, theirs), daemon=True)
         process.start()
         theirs.close()

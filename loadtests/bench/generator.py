@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from multiprocessing.connection import Connection
+from operator import itemgetter
 from typing import TypeAlias
 
 import grpc
@@ -35,6 +36,7 @@ class Target:
     token: str
     number: int
     channels: int
+    wallets: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,14 @@ class Ran:
     sales: int
     latency_seconds: Sequence[float] = field(repr=False, default=())
 
+    @property
+    def calls_per_second(self) -> float:
+        return self.measured_calls / self.measured_seconds if self.measured_seconds else 0.0
+
 
 Method: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
+# When it was sent and answered, by the monotonic clock, and what the answer was.
+Answer: TypeAlias = tuple[float, float, bytes]
 Order: TypeAlias = Prepare | FirstSales | Run | None
 
 
@@ -106,7 +114,7 @@ async def _work(target: Target, orders: Connection) -> None:
 
 class _Generator:
     def __init__(self, target: Target) -> None:
-        self._maker = SaleMaker(target.number)
+        self._maker = SaleMaker(target.number, wallets=target.wallets)
         self._metadata = bearer(target.token)
         # Channels with the same arguments would share one connection.
         self._channels = [
@@ -141,7 +149,7 @@ class _Generator:
     async def run(self, order: Run) -> Ran:
         """Send until the time is over or nothing is ready. Refuses: UnexpectedAnswer."""
         ready = self._ready[order.call]
-        answers: list[tuple[float, float, bytes]] = []
+        answers: list[Answer] = []
         await asyncio.gather(
             *(
                 self._send(self._channels[number % len(self._channels)], order, ready, answers)
@@ -150,18 +158,16 @@ class _Generator:
         )
         # Read after the clock stopped, so that checking every answer costs the measure nothing.
         sales = sum(_sales_in(order.call, answer) for _, _, answer in answers)
-        end = min(order.until, max((ended for _, ended, _ in answers), default=order.until))
-        measured = [
-            ended - started for started, ended, _ in answers if order.measure_from <= ended <= end
-        ]
-        return Ran(len(measured), end - order.measure_from, sales, measured)
+        measured, end = _measured(order, answers, ran_out=not ready)
+        latencies = [ended - started for started, ended, _ in measured]
+        return Ran(len(measured), end - order.measure_from, sales, latencies)
 
     async def _send(
         self,
         channel: grpc.aio.Channel,
         order: Run,
         ready: list[bytes],
-        answers: list[tuple[float, float, bytes]],
+        answers: list[Answer],
     ) -> None:
         method: Method = channel.unary_unary(
             order.call.value, request_serializer=None, response_deserializer=None
@@ -170,6 +176,21 @@ class _Generator:
         while ready and (started := now()) < order.until:
             answer = await method(ready.pop(), metadata=self._metadata, timeout=CALL_SECONDS_MAX)
             answers.append((started, now(), answer))
+
+
+def _measured(
+    order: Run, answers: Sequence[Answer], *, ran_out: bool
+) -> tuple[Sequence[Answer], float]:
+    """The answers that count and the time until which they do.
+
+    A call that outlasts the measure counts alone and lengthens it, so that a rate is never nothing.
+    """
+    after = sorted((a for a in answers if a[1] >= order.measure_from), key=itemgetter(1))
+    within = [answer for answer in after if answer[1] <= order.until]
+    if within and not ran_out:
+        return within, order.until
+    counted = within or after[:1]
+    return counted, counted[-1][1] if counted else order.measure_from
 
 
 def _sales_in(call: Call, answer: bytes) -> int:

@@ -10,7 +10,7 @@ from loadtests.bench.keys import Contestant
 from loadtests.bench.naive import NaiveLedger
 from loadtests.bench.subject import Subject
 from loadtests.bench.usage import between
-from loadtests.bench.workload import SALES_PER_CALL, WALLETS
+from loadtests.bench.workload import SALES_PER_CALL
 
 UNARY_IN_FLIGHT = 64
 BULK_IN_FLIGHT = 8
@@ -35,6 +35,7 @@ class Plan:
     seconds: float
     idle_seconds: float
     history_sales: int
+    wallets: int = 100_000
 
 
 FULL = Plan(rounds=5, seconds=3.0, idle_seconds=1.5, history_sales=2_000_000)
@@ -63,8 +64,8 @@ class Measurement:
     def run(self, contestants: Sequence[Contestant], *, growth: bool) -> Found:
         """Measure. Refuses: Miscounted."""
         found = Found()
-        self._say(f"a first sale for each of {WALLETS:,} wallets")
-        self._crew.record_first_sales(WALLETS, in_flight=BULK_IN_FLIGHT)
+        self._say(f"a first sale for each of {self._plan.wallets:,} wallets")
+        self._crew.record_first_sales(self._plan.wallets, in_flight=BULK_IN_FLIGHT)
         if growth:
             found.sales_when_empty = self._crew.sales_acknowledged
             found.empty = self._growth_rounds()
@@ -78,7 +79,7 @@ class Measurement:
 
     def _take_turns(self, contestants: Sequence[Contestant], found: Found) -> None:
         if Contestant.NAIVE in contestants:
-            self._naive = NaiveLedger.beside(self._subject.database_url)
+            self._naive = NaiveLedger.beside(self._subject.database_url, wallets=self._plan.wallets)
         self._subject.checkpoint()
         for number in range(1, self._plan.rounds + 1):
             for contestant in contestants:

@@ -10,7 +10,6 @@ from pathlib import Path
 import psycopg2
 from sqlalchemy.engine import URL, make_url
 
-from loadtests.bench.workload import WALLETS
 from services.plumbing import postgres_cluster
 
 DATABASE = "naive"
@@ -18,7 +17,7 @@ CLIENTS = 16
 THREADS = 2
 CONNECTION_SECONDS_MAX = 60
 # Account 0 issues; every credit locks its row, which is what makes it hot.
-SCHEMA = f"""
+SCHEMA = """
     CREATE TABLE accounts (account_id integer PRIMARY KEY, points bigint NOT NULL);
     CREATE TABLE transfers (
         transfer_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -27,7 +26,7 @@ SCHEMA = f"""
         points bigint NOT NULL CHECK (points > 0),
         create_time timestamptz NOT NULL DEFAULT now()
     );
-    INSERT INTO accounts SELECT number, 0 FROM generate_series(0, {WALLETS}) AS number;
+    INSERT INTO accounts SELECT number, 0 FROM generate_series(0, %s) AS number;
     CREATE FUNCTION transfer(source integer, target integer, moved bigint) RETURNS void
     LANGUAGE plpgsql AS $$
     BEGIN
@@ -37,8 +36,8 @@ SCHEMA = f"""
         UPDATE accounts SET points = points + moved WHERE account_id = target;
         INSERT INTO transfers (source, target, points) VALUES (source, target, moved);
     END $$;
-"""  # noqa: S608 — a number of ours
-SCRIPT = f"\\set target random(1, {WALLETS})\nSELECT transfer(0, :target, 10);\n"
+"""
+SCRIPT = "\\set target random(1, :wallets)\nSELECT transfer(0, :target, 10);\n"
 RATE = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 
 
@@ -51,17 +50,18 @@ class NaiveLedger:
     """A database of its own on the cluster that the ledger uses."""
 
     url: URL
+    wallets: int
 
     @classmethod
-    def beside(cls, ledger_url: str) -> "NaiveLedger":
+    def beside(cls, ledger_url: str, *, wallets: int) -> "NaiveLedger":
         """Make it on the cluster of another database."""
-        ledger = cls(make_url(ledger_url).set(database=DATABASE))
+        ledger = cls(make_url(ledger_url).set(database=DATABASE), wallets)
         with closing(_connect(make_url(ledger_url))) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(f"CREATE DATABASE {DATABASE}")
         with closing(_connect(ledger.url)) as connection, connection, connection.cursor() as cursor:
-            cursor.execute(SCHEMA)
+            cursor.execute(SCHEMA, (wallets,))
         with closing(_connect(ledger.url)) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
@@ -77,6 +77,7 @@ class NaiveLedger:
                 [
                     str(postgres_cluster.binaries() / "pgbench"),
                     *("--no-vacuum", "--protocol=prepared", f"--file={script.name}"),
+                    f"--define=wallets={self.wallets}",
                     *(f"--client={CLIENTS}", f"--jobs={THREADS}", f"--time={seconds}"),
                     *(f"--host={_host(self.url)}", f"--port={self.url.query['port']}"),
                     f"--username={self.url.username}",

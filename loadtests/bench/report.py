@@ -67,6 +67,7 @@ def document(
             "rounds": plan.rounds,
             "seconds_per_round": plan.seconds,
             "history_sales": plan.history_sales,
+            "wallets": plan.wallets,
         },
         "database": dict(settings),
         "machine": machine(),
@@ -160,7 +161,7 @@ def _ratio(
 
 
 def _rounded(key: Key, value: float | None) -> float | None:
-    return None if value is None else round(value, key.digits)
+    return None if value is None else round(value, key.digits + 2)
 
 
 def _target(key: Key, value: float | None) -> dict[str, object]:

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from loyalty.ledger.v1 import earn_policy_pb2_grpc
 from sqlalchemy import Engine
 
-from loadtests.bench.workload import WALLETS, card_token
-from services.cli.demo import policy
+from loadtests.bench.workload import card_token
+from services.cli.demo.replay import publish_policies
 from services.cli.platform import running_platform
 from services.cli.run_file import RunningPlatform
 from services.cli.service_table import AUDIENCE, POSTGRES
@@ -19,7 +18,6 @@ from services.ledger.domain.documents import CardState, DocumentType
 from services.ledger.storage import shards
 from services.plumbing import development_issuer
 from services.plumbing.database import array, engine, text_array, transaction
-from services.plumbing.grpc_client import bearer, channel
 
 LEDGER = "ledger"
 # The names that processor time is kept under.
@@ -27,7 +25,6 @@ SERVER, DATABASE, GENERATORS = "server", "postgres", "generators"
 SCOPES = ("sales.write", "policies.write", "diagnostics.read")
 TOKEN_SECONDS = 7_200
 DURABILITY = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
-CALL_SECONDS_MAX = 30.0
 
 
 class NotDurable(Exception):  # noqa: N818 — an answer, not an accident
@@ -42,6 +39,7 @@ class Subject:
     token: str
     database_url: str
     database: Engine
+    wallets: int
     process_ids: Mapping[str, list[int]]
 
     def settings(self) -> dict[str, str]:
@@ -81,7 +79,7 @@ class Subject:
 
 
 @contextmanager
-def fresh_subject() -> Iterator[Subject]:
+def fresh_subject(wallets: int) -> Iterator[Subject]:
     """A platform while the block runs, with the demo's policy and a card for every wallet."""
     with (
         tempfile.TemporaryDirectory(prefix="loyalty-bench-") as directory,
@@ -91,13 +89,14 @@ def fresh_subject() -> Iterator[Subject]:
         database_url = platform.database_urls[LEDGER]
         database = engine(database_url, pool_size=2)
         try:
-            _publish_policy(platform.grpc_address(LEDGER), token)
-            _add_cards(database)
+            publish_policies(ledger_address=platform.grpc_address(LEDGER), token=token)
+            _add_cards(database, wallets)
             yield Subject(
                 address=platform.grpc_address(LEDGER),
                 token=token,
                 database_url=database_url,
                 database=database,
+                wallets=wallets,
                 process_ids={
                     SERVER: [platform.process(LEDGER).pid],
                     DATABASE: [platform.process(POSTGRES).pid],
@@ -112,16 +111,9 @@ def _token(platform: RunningPlatform) -> str:
     return issuer.mint("bench", SCOPES, ["*"], TOKEN_SECONDS)
 
 
-def _publish_policy(address: str, token: str) -> None:
-    with channel(address) as opened:
-        stub = earn_policy_pb2_grpc.EarnPolicyServiceStub(opened)
-        for request in policy.publications():
-            stub.PublishEarnPolicy(request, metadata=bearer(token), timeout=CALL_SECONDS_MAX)
-
-
-def _add_cards(database: Engine) -> None:
-    """What the reactions to 100,000 enrolments would leave in the card directory."""
-    wallets = range(1, WALLETS + 1)
+def _add_cards(database: Engine, count: int) -> None:
+    """What the reactions to so many enrolments would leave in the card directory."""
+    wallets = range(1, count + 1)
     with transaction(database) as connection:
         connection.exec_driver_sql(
             "CREATE TEMPORARY TABLE enrolled ON COMMIT DROP AS SELECT *"
@@ -138,5 +130,5 @@ def _add_cards(database: Engine) -> None:
             "INSERT INTO cards (card_token, wallet_id, state, known)"
             " SELECT card, wallet, %s, true FROM enrolled;"
             "SELECT setval('wallet_ids', %s)",
-            (CardState.ACTIVE.value, WALLETS),
+            (CardState.ACTIVE.value, count),
         )

@@ -3,11 +3,11 @@
 import random
 import time
 import uuid
+from collections.abc import Iterable
 
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 from plumbing.v1 import diagnostics_pb2
 
-WALLETS = 100_000
 SALES_PER_CALL = 500
 LINES_PER_BULK_SALE = 3
 STORES = 100
@@ -26,8 +26,9 @@ def card_token(wallet_id: int) -> str:
 class SaleMaker:
     """Makes serialized requests. Makers of one run differ by number, so no two make the same."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *, wallets: int) -> None:
         self._number = number
+        self._wallets = range(1, wallets + 1)
         self._made = 0
         self._random = random.Random(number)  # noqa: S311 — a workload, no secret
         self._now_seconds = int(time.time())
@@ -41,14 +42,14 @@ class SaleMaker:
 
     def sale(self) -> bytes:
         """A RecordSaleRequest with one line."""
-        return self._request(self._random.randint(1, WALLETS), lines=1).SerializeToString()
+        return self._request(self._random.choice(self._wallets), lines=1).SerializeToString()
 
     def batch(self) -> bytes:
         """A BatchRecordSalesRequest over wallets drawn uniformly."""
-        wallets = self._random.choices(range(1, WALLETS + 1), k=SALES_PER_CALL)
+        wallets = self._random.choices(self._wallets, k=SALES_PER_CALL)
         return self.batch_of(wallets)
 
-    def batch_of(self, wallets: "range | list[int]") -> bytes:
+    def batch_of(self, wallets: Iterable[int]) -> bytes:
         """A BatchRecordSalesRequest with one sale for each of these wallets."""
         requests = [self._request(wallet, lines=LINES_PER_BULK_SALE) for wallet in wallets]
         return pos.BatchRecordSalesRequest(requests=requests).SerializeToString()

@@ -1,0 +1,76 @@
+"""The benchmark measures a platform of its own; here so briefly that the numbers mean nothing."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from loadtests.bench import report
+from loadtests.bench.crew import Crew, crew_for
+from loadtests.bench.found import Found
+from loadtests.bench.keys import NAMES, Contestant
+from loadtests.bench.measurement import Measurement, Miscounted, Plan
+from loadtests.bench.subject import Subject, fresh_subject
+
+BRIEF = Plan(rounds=1, seconds=0.3, idle_seconds=0.3, history_sales=3_000, wallets=1_000)
+
+
+@pytest.fixture(scope="module")
+def subject() -> Iterator[Subject]:
+    with fresh_subject(BRIEF.wallets) as subject:
+        yield subject
+
+
+@pytest.fixture(scope="module")
+def crew(subject: Subject) -> Iterator[Crew]:
+    with crew_for(subject) as crew:
+        yield crew
+
+
+@pytest.fixture(scope="module")
+def found(subject: Subject, crew: Crew) -> Found:
+    said: list[str] = []
+    return Measurement(subject, crew, BRIEF, said.append).run(list(Contestant), growth=True)
+
+
+def test_database_under_measure_is_durable(subject: Subject) -> None:
+    settings = subject.settings()
+
+    assert (settings["fsync"], settings["synchronous_commit"]) == ("on", "on")
+
+
+def test_every_key_but_the_replay_is_measured(found: Found) -> None:
+    values = report.values_of(found)
+
+    assert {name for name in NAMES if values[name] is None} == {"replay_seconds"}
+    assert all(value > 0 for value in values.values() if value is not None)
+
+
+def test_ledger_has_grown_by_the_history(found: Found) -> None:
+    assert found.sales_when_empty == BRIEF.wallets
+    assert found.sales_when_grown >= BRIEF.history_sales
+
+
+def test_recorded_is_exactly_what_was_acknowledged(
+    found: Found, subject: Subject, crew: Crew
+) -> None:
+    assert found.sales_recorded == subject.sales() == crew.sales_acknowledged
+
+
+def test_a_sale_acknowledged_but_not_recorded_is_noticed(
+    found: Found, subject: Subject, crew: Crew
+) -> None:
+    crew.sales_acknowledged += 1
+    try:
+        with pytest.raises(Miscounted, match="are recorded"):
+            Measurement(subject, crew, BRIEF, lambda _: None).run([], growth=False)
+    finally:
+        crew.sales_acknowledged -= 1
+    assert found.sales_recorded > 0
+
+
+def test_report_tells_who_used_the_cores(found: Found) -> None:
+    content = report.document(found, plan=BRIEF, names=NAMES, settings={})
+
+    shares = content["generator_core_share"]
+    assert set(shares) == {str(contestant) for contestant in Contestant}
+    assert 0 < shares["echo"] < 1
