@@ -4,12 +4,16 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from google.protobuf.message import DecodeError
 from loyalty.ledger.v1 import events_pb2
 
+from services.ledger.domain.audit import AnnouncedDocument, AnnouncedEntry
 from services.ledger.domain.documents import Document
 from services.ledger.domain.policy import Policy
 from services.plumbing.outbox import Event
 
+ENTRIES_POSTED = events_pb2.EntriesPosted.DESCRIPTOR.full_name
+POLICY_PUBLISHED = events_pb2.EarnPolicyPublished.DESCRIPTOR.full_name
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -26,7 +30,7 @@ def entries_posted(shard: int, documents: Sequence[Document], post_time: int) ->
         added = posted.add(
             wallet=document.wallet_id,
             document=document.document_id,
-            type=document.type.value,
+            type=document.type._value_,
             business_time_micros=document.business_time,
             store=document.store,
             amount_minor=document.amount,
@@ -36,7 +40,7 @@ def entries_posted(shard: int, documents: Sequence[Document], post_time: int) ->
         for entry in document.entries:
             added.entries.add(
                 ordinal=entry.ordinal,
-                kind=entry.kind.value,
+                kind=entry.kind._value_,
                 points=entry.points,
                 rule=entry.rule,
             )
@@ -47,6 +51,31 @@ def entries_posted(shard: int, documents: Sequence[Document], post_time: int) ->
         time=from_micros(post_time),
         data=message.SerializeToString(),
     )
+
+
+def announced_documents(data: bytes) -> list[AnnouncedDocument]:
+    """What an EntriesPosted tells, in its order. Refuses: ValueError."""
+    try:
+        message = events_pb2.EntriesPosted.FromString(data)
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
+    return [
+        AnnouncedDocument(
+            posted.document,
+            posted.wallet,
+            posted.type,
+            posted.business_time_micros,
+            posted.store,
+            posted.amount_minor,
+            posted.original_document,
+            posted.currency_code,
+            tuple(
+                AnnouncedEntry(entry.ordinal, entry.kind, entry.points, entry.rule)
+                for entry in posted.entries
+            ),
+        )
+        for posted in message.documents
+    ]
 
 
 def wallet_attached(wallet_id: int, member_id: str, now: datetime) -> Event:

@@ -31,6 +31,10 @@ from services.ledger.domain.policy import Clawback, PointKind, Policy, PolicyBoo
 from services.ledger.domain.wallet import WalletState
 from services.plumbing.errors import Refused
 
+# Bound once: looking a member up in its class costs as much as making an entry.
+ISSUANCE = Account.ISSUANCE
+SALE = DocumentType.SALE
+ACTIVE = CardState.ACTIVE.value
 REDEEMABLE = PointKind.REDEEMABLE
 QUALIFYING = PointKind.QUALIFYING
 
@@ -134,7 +138,7 @@ def record_sale(
     WrongCurrency.
     """
     sale = command.sale
-    if command.card_state != CardState.ACTIVE:
+    if command.card_state != ACTIVE:
         raise refusals.CardBlocked("the card is blocked", state=CardState(command.card_state).name)
     check_time(sale.business_time, circumstances)
     earning = circumstances.rules.earning_at(sale.business_time, sale.currency)
@@ -153,7 +157,7 @@ def record_sale(
         command.wallet_id,
         command.request_id,
         command.body_hash,
-        DocumentType.SALE,
+        SALE,
         sale.business_time,
         Balance(wallet.available, wallet.pending, wallet.qualifying, wallet.lifetime),
         wallet.next_sequence(),
@@ -197,7 +201,7 @@ def issued(ordinal: int, kind: PointKind, points: int, grant: Grant) -> Entry:
     return Entry(
         ordinal,
         kind,
-        Account.ISSUANCE,
+        ISSUANCE,
         points,
         grant.rule,
         grant.policy_version,
@@ -395,20 +399,21 @@ def changed_grants(
     before = points_of(original, kept_lines(original), earning)
     after = points_of(original, kept_lines(original, back), earning)
     changes = []
-    for rule in (*before, *(rule for rule in after if rule not in before)):
-        grant = before.get(rule) or after[rule]
-        had = before[rule].points if rule in before else 0
-        has = after[rule].points if rule in after else 0
-        changes += [(kind, has - had, grant) for kind in grant.kinds if has != had]
+    for effect in (*before, *(effect for effect in after if effect not in before)):
+        _, kind = effect
+        had = before[effect].points if effect in before else 0
+        has = after[effect].points if effect in after else 0
+        if has != had:
+            changes.append((kind, has - had, before.get(effect) or after[effect]))
     return changes
 
 
 def points_of(
     original: Original, lines: Iterable[NumberedLine], earning: Earning
-) -> dict[str, Grant]:
-    """What lines of a sale earn, by rule."""
+) -> dict[tuple[str, PointKind], Grant]:
+    """What lines of a sale earn, by rule and kind."""
     grants = earning.earn(lines, store=original.store, business_time=original.business_time)
-    return {grant.rule: grant for grant in grants}
+    return {(grant.rule, kind): grant for grant in grants for kind in grant.kinds}
 
 
 @dataclass(slots=True)

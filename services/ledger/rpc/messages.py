@@ -80,7 +80,7 @@ class AddPoints(Protocol):
 
 
 def point_kind(kind: PointKind) -> pos.PointKind.ValueType:
-    return pos.PointKind.ValueType(kind.value)
+    return pos.PointKind.ValueType(kind._value_)
 
 
 def add_points(points: AddPoints, document: Document) -> None:
