@@ -73,11 +73,17 @@ def replay(
         bool, typer.Option("--fresh", help="On a directory of its own, removed at the end.")
     ] = False,
     stay: Annotated[bool, typer.Option("--stay", help="Stay up until Ctrl-C.")] = False,
+    port_base: Annotated[
+        int, typer.Option(min=0, max=65_000, help="Ports count from here; 0 takes free ones.")
+    ] = 7100,
 ) -> None:
-    """Replay a real year of a grocery chain at its tills, then prove the books."""
+    """Replay a real year of a grocery chain at its tills, then prove the books.
+
+    Resumes where it was interrupted. The last line is JSON; exits 1 where the books do not prove.
+    """
     from services.cli.replay import run
 
-    run(data, fresh=fresh, stay=stay)
+    run(data, fresh=fresh, stay=stay, port_base=0 if fresh else port_base)
 
 
 @app.command()
@@ -96,22 +102,18 @@ def audit(data: DataOption = DATA_DEFAULT, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def replay(
-    data: DataOption = DATA_DEFAULT,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="On a new directory and free ports; kept by nobody.")
-    ] = False,
-    stay: Annotated[
-        bool, typer.Option("--stay", help="Leave the platform up until Ctrl-C.")
-    ] = False,
-    port_base: Annotated[
-        int, typer.Option(min=0, max=65_000, help="Ports count from here; 0 takes free ones.")
-    ] = 7100,
-) -> None:
-    """Replay a real grocery chain's year at the tills; resumes where it was interrupted.
+def audit(data: DataOption = DATA_DEFAULT, as_json: JsonOption = False) -> None:
+    """Prove the books from the ledger's tables; its servers may be up or down.
 
-    The last line it prints is JSON. Exits 1 when the books do not prove.
+    Exits 1 with a list where something is off.
     """
-    from services.cli.replay import run
+    from services.cli.audit import show
+    from services.cli.ledger_database import NoLedgerDatabase
 
-    run(data, fresh=fresh, stay=stay, port_base=0 if fresh else port_base)
+    try:
+        right = show(data, as_json=as_json)
+    except NoLedgerDatabase as error:
+        typer.echo(f"loyalty audit: {error}", err=True)
+        raise typer.Exit(2) from None
+    if not right:
+        raise typer.Exit(1)

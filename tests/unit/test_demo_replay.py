@@ -1,5 +1,6 @@
 """How the replay goes from day to day, remembers where it is, and what its policy says."""
 
+import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from protovalidate import Validator
 
 from services.cli.demo.policy import publications
 from services.cli.demo.preparation import PreparedBatch, PreparedDay
-from services.cli.demo.progress import Progress, ProgressFile
+from services.cli.demo.progress import ClosedDays, Progress, ProgressFile
 from services.cli.demo.replay import replay_days
 
 FIRST, SECOND = date(2017, 1, 1), date(2017, 1, 2)
@@ -68,10 +69,14 @@ def test_progress_starts_with_no_closed_day(tmp_path: Path) -> None:
 
 
 def test_progress_is_read_back_and_seconds_add_up_over_runs(tmp_path: Path) -> None:
-    ProgressFile(tmp_path).write(Progress().with_closed(FIRST, 0.25))
+    file = ProgressFile(tmp_path)
+    file.write(Progress(FIRST, 100.0))
+    started = time.monotonic()
+    ClosedDays(file)(SECOND)
+    taken = time.monotonic() - started
     progress = ProgressFile(tmp_path).read()
-    ProgressFile(tmp_path).write(progress.with_closed(SECOND, 0.5))
-    assert ProgressFile(tmp_path).read() == Progress(SECOND, 0.75)
+    assert progress.last_closed_day == SECOND
+    assert 100.0 < progress.replay_seconds <= 100.0 + taken
     assert [path.name for path in tmp_path.iterdir()] == ["replay.json"]
 
 

@@ -45,34 +45,35 @@ class Basket:
 
 
 class Year:
-    """The transactions, read once into memory; times without a zone are UTC."""
+    """The transactions; times without a zone are UTC. Lines are in memory from first use on."""
 
     def __init__(self) -> None:
         folder = _data_folder()
         # One thread: reading shares the machine with the servers.
         self._connection = duckdb.connect(config={"threads": 1})
-        self._connection.execute(_LINES, {"transactions": str(folder / "transactions.parquet")})
-        self._connection.execute(_CONTENTS)
-        self._products = str(folder / "products.parquet")
+        transactions = self._connection.read_parquet(
+            str(folder / "transactions.parquet"), file_row_number=True
+        )
+        transactions.create_view("transactions")
+        self._connection.read_parquet(str(folder / "products.parquet")).create_view("products")
 
     def households(self) -> list[int]:
         rows = self._connection.execute(
-            "SELECT DISTINCT household_id FROM lines ORDER BY household_id"
+            "SELECT DISTINCT household_id FROM transactions ORDER BY household_id"
         ).fetchall()
         return [household for (household,) in rows]
 
     def days(self) -> tuple[date, date]:
         """The first and the last day with a basket."""
-        row = self._connection.execute(
-            "SELECT min(sold_at)::DATE, max(sold_at)::DATE FROM lines"
-        ).fetchone()
-        if row is None:
-            raise ReplayError("the transactions file is empty")
-        return row[0], row[1]
+        ((first, last),) = self._connection.execute(
+            "SELECT min(transaction_timestamp)::DATE, max(transaction_timestamp)::DATE"
+            " FROM transactions"
+        ).fetchall()
+        return first, last
 
     def line_contents(self) -> Iterator[LineContent]:
         """Every distinct content, in the order of the indexes that baskets use."""
-        found = self._connection.cursor().execute(_CONTENTS_IN_ORDER, {"products": self._products})
+        found = self._loaded().execute(_CONTENTS_IN_ORDER)
         while rows := found.fetchmany(ROWS_PER_FETCH):
             for product, *segments, quantity, amount, discount in rows:
                 yield LineContent(
@@ -86,10 +87,16 @@ class Year:
 
     def baskets(self, first_day: date) -> Iterator[Basket]:
         """The baskets from first_day on, in business time."""
-        found = self._connection.cursor().execute(_BASKETS, {"first_day": first_day})
+        found = self._loaded().execute(_BASKETS, {"first_day": first_day})
         while rows := found.fetchmany(ROWS_PER_FETCH):
             for row in rows:
                 yield Basket(*row)
+
+    def _loaded(self) -> duckdb.DuckDBPyConnection:
+        """A cursor of its own for each result, so that results can be read side by side."""
+        self._connection.execute(_LINES)
+        self._connection.execute(_CONTENTS)
+        return self._connection.cursor()
 
 
 def _data_folder() -> Path:
@@ -110,17 +117,17 @@ def _until_missing(segments: list[str | None]) -> tuple[str, ...]:
 
 # Dollars are stored as floating point; the nearest DECIMAL is the amount that was meant.
 _LINES = """
-CREATE TABLE lines AS
+CREATE TABLE IF NOT EXISTS lines AS
 SELECT file_row_number AS position, transaction_timestamp AS sold_at, basket_id, household_id,
     store_id, product_id, quantity * 1000 AS quantity_thousandths,
     (sales_value::DECIMAL(12, 2) * 100)::BIGINT AS amount_minor,
     ((retail_disc::DECIMAL(12, 2) + coupon_disc::DECIMAL(12, 2)
       + coupon_match_disc::DECIMAL(12, 2)) * 100)::BIGINT AS discount_minor
-FROM read_parquet($transactions, file_row_number = true)
+FROM transactions
 """
 
 _CONTENTS = """
-CREATE TABLE contents AS
+CREATE TABLE IF NOT EXISTS contents AS
 SELECT row_number() OVER () - 1 AS content, *
 FROM (SELECT DISTINCT product_id, quantity_thousandths, amount_minor, discount_minor FROM lines)
 """
@@ -128,7 +135,7 @@ FROM (SELECT DISTINCT product_id, quantity_thousandths, amount_minor, discount_m
 _CONTENTS_IN_ORDER = """
 SELECT product_id, department, product_category, product_type,
     quantity_thousandths, amount_minor, discount_minor
-FROM contents LEFT JOIN read_parquet($products) USING (product_id)
+FROM contents LEFT JOIN products USING (product_id)
 ORDER BY content
 """
 

@@ -67,7 +67,7 @@ def _batches(baskets: list[Basket], encoder: SaleEncoder) -> tuple[PreparedBatch
 
 @contextmanager
 def prepared_days(first_day: date) -> Iterator[Iterator[PreparedDay]]:
-    """The days from first_day on, prepared in the background while the block runs."""
+    """The days from first_day on, prepared in the background from the start of the block."""
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_prepare_into, args=(sending, first_day), daemon=True)

@@ -1,6 +1,7 @@
 """Which days are closed: a small file beside the data, so an interrupted replay resumes."""
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -15,11 +16,6 @@ class Progress:
 
     last_closed_day: date | None = None
     replay_seconds: float = 0.0
-
-    def with_closed(self, day: date, replay_seconds: float) -> "Progress":
-        return replace(
-            self, last_closed_day=day, replay_seconds=self.replay_seconds + replay_seconds
-        )
 
 
 class ProgressFile:
@@ -43,3 +39,22 @@ class ProgressFile:
         unfinished = self._path.with_suffix(".unfinished")
         unfinished.write_bytes(msgspec.json.encode(progress))
         unfinished.replace(self._path)
+
+
+class ClosedDays:
+    """The step that closes a day in the progress file; the last of them all.
+
+    A day's seconds count from the closing of the day before, the first's from the making of this.
+    """
+
+    def __init__(self, file: ProgressFile) -> None:
+        self._file = file
+        self._closed_at = time.monotonic()
+        self.progress = file.read()
+
+    def __call__(self, day: date) -> None:
+        now = time.monotonic()
+        seconds = self.progress.replay_seconds + (now - self._closed_at)
+        self._closed_at = now
+        self.progress = Progress(last_closed_day=day, replay_seconds=seconds)
+        self._file.write(self.progress)

@@ -7,11 +7,13 @@ from types import TracebackType
 from typing import TypeAlias
 
 import grpc
-from loyalty.ledger.v1 import point_of_sale_pb2
+from loyalty.ledger.v1 import point_of_sale_pb2, point_of_sale_pb2_grpc
 
+from services.cli.demo.enrolment import ENROL_TIME
 from services.cli.demo.failure import ReplayError
 from services.cli.demo.preparation import PreparedBatch, PreparedDay
-from services.plumbing.grpc_client import bearer, channel
+from services.cli.demo.requests import CURRENCY_CODE, TERMINAL, card_token
+from services.plumbing.grpc_client import bearer, channel, error_info
 
 CALLS_IN_FLIGHT = 8
 CALL_SECONDS_MAX = 30.0
@@ -36,6 +38,7 @@ class Tills:
     def __init__(self, *, ledger_address: str, token: str) -> None:
         self._channel = channel(ledger_address)
         self._metadata = bearer(token)
+        self._till = point_of_sale_pb2_grpc.PointOfSaleServiceStub(self._channel)
         # The requests are bytes already, so nothing serializes them.
         self._record_sales: RecordSales = self._channel.unary_unary(
             METHOD,
@@ -55,6 +58,22 @@ class Tills:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._channel.close()
+
+    def require_old_sales_taken(self) -> None:
+        """Refuses: ReplayError where the ledger would refuse the year's sales for their age.
+
+        Asked before the first is sent, because a refusal is remembered for its request_id.
+        """
+        try:
+            self._till.QuoteSale(_oldest_sale(), timeout=CALL_SECONDS_MAX, metadata=self._metadata)
+        except grpc.RpcError as error:
+            info = error_info(error)
+            if info is not None and info.reason == "BUSINESS_TIME_TOO_OLD":
+                raise ReplayError(
+                    "the running platform refuses sales of 2017; stop it and replay again,"
+                    " or start it with LEDGER_SALE_AGE_DAYS_MAX=36500"
+                ) from error
+            raise
 
     def record_day(self, day: PreparedDay) -> None:
         """Record every sale of a day, several calls at a time. Refuses: ReplayError."""
@@ -80,6 +99,19 @@ class Tills:
         refusals = [o.refused for o in response.outcomes if o.HasField("refused")]
         _raise_lasting(refusals)
         return not refusals and len(response.outcomes) == batch.sales
+
+
+def _oldest_sale() -> point_of_sale_pb2.QuoteSaleRequest:
+    sale = point_of_sale_pb2.Sale(
+        card_token=card_token(0),
+        store="1",
+        terminal=TERMINAL,
+        receipt_number="1",
+        currency_code=CURRENCY_CODE,
+        lines=[point_of_sale_pb2.Line(sku="1", amount_minor=100)],
+    )
+    sale.business_time.FromDatetime(ENROL_TIME)
+    return point_of_sale_pb2.QuoteSaleRequest(sale=sale)
 
 
 def _raise_lasting(refusals: Iterable[point_of_sale_pb2.Refusal]) -> None:

@@ -1,0 +1,176 @@
+"""`loyalty replay`: a real grocery chain's year at the tills, then the proof of the books."""
+
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import date, timedelta
+from pathlib import Path
+from typing import NoReturn
+
+import grpc
+import psutil
+import typer
+from rich.console import Console
+
+from services.cli.audit import as_text, run_audit
+from services.cli.demo.dataset import Year
+from services.cli.demo.display import Outcome, follow, show_summary, show_where_to_look
+from services.cli.demo.enrolment import enrol, wait_until_attached
+from services.cli.demo.failure import ReplayError
+from services.cli.demo.preparation import PreparedDay, prepared_days
+from services.cli.demo.progress import ClosedDays, ProgressFile
+from services.cli.demo.replay import CloseStep, publish_policies, replay_days
+from services.cli.demo.results import read_results
+from services.cli.demo.tills import Tills
+from services.cli.platform import PlatformFailed, running_platform
+from services.cli.run_file import RunningPlatform
+from services.cli.tokens import mint
+
+DAY = timedelta(days=1)
+INTERRUPTED = 130
+# The sales are years old; a till's clock that far back is a fault in any other programme.
+ENVIRONMENT = {"LEDGER_SALE_AGE_DAYS_MAX": "36500"}
+TOKEN_SECONDS = 86_400
+
+
+def run(data: Path, *, fresh: bool, stay: bool, port_base: int) -> None:
+    """Replay what is not yet replayed, prove the books, and say what the year came to.
+
+    Ends with exit code 1 and a line where it cannot, or where the books do not prove.
+    """
+    # SIGTERM ends it as Ctrl-C does: whatever was started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(highlight=False, stderr=True)
+    try:
+        with _directory(data, fresh=fresh) as directory:
+            outcome = _run(directory, port_base=port_base, stay=stay, console=console)
+    except (ReplayError, PlatformFailed) as failed:
+        _fail(str(failed))
+    except grpc.RpcError as error:
+        _fail(f"{error.code().name}: {error.details()}")
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    typer.echo(outcome.as_json())
+    if not outcome.audit_ok:
+        raise typer.Exit(1)
+
+
+def _run(directory: Path, *, port_base: int, stay: bool, console: Console) -> Outcome:
+    year = Year()
+    progress = ProgressFile(directory).read()
+    first_day, last_day = year.days()
+    if progress.last_closed_day is not None:
+        first_day = progress.last_closed_day + DAY
+    # The requests are prepared while the platform starts.
+    with (
+        _prepared(first_day, last_day) as days,
+        _platform(directory, port_base=port_base, console=console) as platform,
+    ):
+        if progress.last_closed_day is None:
+            _open_programme(platform, year.households(), console)
+        shown = follow(days, total=(last_day - first_day).days + 1, console=console)
+        closed_days = _replay(platform, shown)
+        outcome = _outcome(platform, closed_days.progress.replay_seconds, console)
+        show_summary(outcome, console)
+        if stay:
+            show_where_to_look(platform, console)
+            _wait_for_end()
+    return outcome
+
+
+def _open_programme(platform: RunningPlatform, households: Sequence[int], console: Console) -> None:
+    """Everything that is there before the first sale. Safe to repeat."""
+    ledger_address = platform.grpc_address("ledger")
+    console.print(f"enrolling {len(households):,} households")
+    members = enrol(
+        households,
+        members_address=platform.grpc_address("members"),
+        token=_token(platform, "demo/enrolment", "members.write"),
+    )
+    console.print("publishing the earn policy")
+    publish_policies(
+        ledger_address=ledger_address, token=_token(platform, "demo/marketing", "policies.write")
+    )
+    console.print("waiting for the ledger to know every card")
+    wait_until_attached(
+        members, ledger_address=ledger_address, token=_token(platform, "demo/care", "wallets.read")
+    )
+
+
+def _replay(platform: RunningPlatform, days: Iterable[PreparedDay]) -> ClosedDays:
+    closed_days = ClosedDays(ProgressFile(platform.data_dir))
+    steps: list[CloseStep] = [closed_days]
+    token = _token(platform, "demo/tills", "sales.write")
+    with Tills(ledger_address=platform.grpc_address("ledger"), token=token) as tills:
+        tills.require_old_sales_taken()
+        replay_days(days, tills, steps)
+    return closed_days
+
+
+def _outcome(platform: RunningPlatform, replay_seconds: float, console: Console) -> Outcome:
+    console.print("proving the books")
+    database_url = platform.database_urls["ledger"]
+    report = run_audit(database_url)
+    if not report.ok:
+        console.print(as_text(report))
+    return Outcome(
+        results=read_results(database_url),
+        audit_ok=report.ok,
+        replay_seconds=replay_seconds,
+        total_seconds=time.time() - psutil.Process().create_time(),
+    )
+
+
+def _wait_for_end() -> None:
+    """Until Ctrl-C, which is the wanted end."""
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+
+
+@contextmanager
+def _directory(data: Path, *, fresh: bool) -> Iterator[Path]:
+    if not fresh:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield data
+        return
+    with tempfile.TemporaryDirectory(prefix="loyalty-demo-") as temporary:
+        yield Path(temporary)
+
+
+@contextmanager
+def _prepared(first_day: date, last_day: date) -> Iterator[Iterator[PreparedDay]]:
+    if first_day > last_day:
+        yield iter(())
+        return
+    with prepared_days(first_day) as days:
+        yield days
+
+
+@contextmanager
+def _platform(directory: Path, *, port_base: int, console: Console) -> Iterator[RunningPlatform]:
+    """The platform of a directory: the one that runs, else one for the length of the block."""
+    platform = RunningPlatform.last(directory)
+    if platform is not None and platform.is_alive() and platform.ready:
+        yield platform
+        return
+    console.print(f"starting the platform on {directory}")
+    with running_platform(directory, port_base=port_base, environment=ENVIRONMENT) as started:
+        yield started
+
+
+def _token(platform: RunningPlatform, subject: str, scope: str) -> str:
+    return mint(
+        platform.data_dir,
+        subject=subject,
+        scope=scope,
+        stores=["*"],
+        lifetime_seconds=TOKEN_SECONDS,
+    )
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"loyalty replay: {message}", err=True)
+    raise typer.Exit(1)

@@ -1,0 +1,201 @@
+"""The main job on real input: a year at the tills, killed on the way, resumed, worked out anew."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import psycopg2
+import pytest
+from loyalty.ledger.v1 import ledger_pb2, ledger_pb2_grpc
+from loyalty.members.v1 import members_pb2, members_pb2_grpc
+
+from services.cli.platform import running_platform
+from services.cli.run_file import RunningPlatform
+from services.cli.tokens import mint
+from services.plumbing.grpc_client import bearer, channel
+from tests.journeys.year_by_hand import YearByHand, work_out
+from tests.processes import wait_for
+
+pytestmark = pytest.mark.timeout(900)
+
+OLD_SALES_ALLOWED = {"LEDGER_SALE_AGE_DAYS_MAX": "36500"}
+KILLED_AFTER = date(2017, 1, 25)
+LAST_DAY = date(2018, 1, 1)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A year replayed in two runs, and the platform it was replayed on, still up."""
+
+    platform: RunningPlatform
+    last_day_before_the_kill: date
+    printed: dict[str, object]
+
+    def token(self, scope: str) -> tuple[tuple[str, str], ...]:
+        token = mint(
+            self.platform.data_dir, subject="test", scope=scope, stores=[], lifetime_seconds=600
+        )
+        return bearer(token)
+
+
+@pytest.fixture(scope="module")
+def by_hand() -> YearByHand:
+    return work_out()
+
+
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
+    data = tmp_path_factory.mktemp("year")
+    kill_replay_on_the_way(data)
+    killed_after = last_closed_day(data)
+    with running_platform(data, environment=OLD_SALES_ALLOWED) as platform:
+        yield Replayed(platform, killed_after, replay_to_the_end(data))
+
+
+def replay_command(data: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "services.cli", "replay"),
+        *("--data", str(data), "--port-base", "0"),
+    ]
+
+
+def kill_replay_on_the_way(data: Path) -> None:
+    """Start a replay with a platform of its own and kill it with no chance to tidy up."""
+
+    def is_on_its_way() -> bool:
+        assert process.poll() is None, "the replay ended by itself"
+        return last_closed_day(data) >= KILLED_AFTER
+
+    def is_released() -> bool:
+        platform = RunningPlatform.last(data)
+        return platform is None or not platform.is_alive()
+
+    with subprocess.Popen(replay_command(data), stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(is_on_its_way, what="the replay's first days", seconds=300)
+        finally:
+            process.kill()
+    wait_for(is_released, what="the end of the killed replay's platform", seconds=120)
+
+
+def replay_to_the_end(data: Path) -> dict[str, object]:
+    """Replay what is left, and return what the last line says."""
+    done = subprocess.run(replay_command(data), stdout=subprocess.PIPE, check=True, timeout=800)
+    printed: dict[str, object] = json.loads(done.stdout.decode().splitlines()[-1])
+    return printed
+
+
+def last_closed_day(data: Path) -> date:
+    try:
+        progress = json.loads((data / "replay.json").read_text())
+    except FileNotFoundError:
+        return date.min
+    return date.fromisoformat(progress["last_closed_day"])
+
+
+def test_killed_replay_resumes_and_closes_every_day(replayed: Replayed) -> None:
+    assert KILLED_AFTER <= replayed.last_day_before_the_kill < LAST_DAY
+    assert last_closed_day(replayed.platform.data_dir) == LAST_DAY
+
+
+def test_last_line_has_the_totals_worked_out_by_hand(
+    replayed: Replayed, by_hand: YearByHand
+) -> None:
+    printed = dict(replayed.printed)
+    seconds = [printed.pop(key) for key in ("replay_seconds", "sales_per_second", "total_seconds")]
+    assert all(isinstance(value, float) and value > 0 for value in seconds)
+    assert printed == {
+        "sales": by_hand.sales,
+        "lines": by_hand.lines,
+        "members": len(by_hand.wallets),
+        "points_issued": by_hand.redeemable,
+        "produce_points": by_hand.produce,
+        "entries": by_hand.entries,
+        "audit_ok": True,
+    }
+
+
+def test_every_household_has_the_balance_worked_out_by_hand(
+    replayed: Replayed, by_hand: YearByHand
+) -> None:
+    assert wallets_by_household(replayed) == by_hand.wallets
+
+
+def test_every_receipt_is_in_the_journal_once(replayed: Replayed, by_hand: YearByHand) -> None:
+    assert journal_counts(replayed) == (by_hand.sales, by_hand.sales)
+
+
+def test_days_sent_again_change_nothing(replayed: Replayed, by_hand: YearByHand) -> None:
+    progress = {"last_closed_day": "2017-12-28", "replay_seconds": 1.0}
+    (replayed.platform.data_dir / "replay.json").write_text(json.dumps(progress))
+    printed = replay_to_the_end(replayed.platform.data_dir)
+    assert (printed["sales"], printed["entries"], printed["points_issued"]) == (
+        by_hand.sales,
+        by_hand.entries,
+        by_hand.redeemable,
+    )
+    assert printed["audit_ok"] is True
+    assert wallets_by_household(replayed) == by_hand.wallets
+
+
+def wallets_by_household(replayed: Replayed) -> dict[int, tuple[int, int]]:
+    """Available and qualifying points as the ledger answers for each member."""
+    households = households_by_member(replayed)
+    token = replayed.token("wallets.read")
+    with (
+        channel(replayed.platform.grpc_address("ledger")) as opened,
+        ThreadPoolExecutor(16) as pool,
+    ):
+        ledger = ledger_pb2_grpc.LedgerServiceStub(opened)
+
+        def wallet_of(member: str) -> ledger_pb2.Wallet:
+            request = ledger_pb2.GetWalletRequest(name=f"{member}/wallet")
+            return ledger.GetWallet(request, timeout=5, metadata=token).wallet
+
+        return {
+            households[wallet.member]: (wallet.available, wallet.qualifying)
+            for wallet in pool.map(wallet_of, households)
+        }
+
+
+def households_by_member(replayed: Replayed) -> dict[str, int]:
+    found: dict[str, int] = {}
+    token = replayed.token("members.read")
+    with channel(replayed.platform.grpc_address("members")) as opened:
+        members = members_pb2_grpc.MembersServiceStub(opened)
+        page_token = ""
+        while True:
+            page = members.ListMembers(
+                members_pb2.ListMembersRequest(page_size=500, page_token=page_token),
+                timeout=5,
+                metadata=token,
+            )
+            for member in page.members:
+                (card,) = member.cards
+                found[member.name] = int(card.card_token.removeprefix("hh-"))
+            page_token = page.next_page_token
+            if not page_token:
+                return found
+
+
+def journal_counts(replayed: Replayed) -> tuple[int, int]:
+    """Documents in the journals of both shards, and distinct receipts among them."""
+    url = replayed.platform.database_urls["ledger"].replace("+psycopg2", "")
+    connection = psycopg2.connect(url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*), count(DISTINCT receipt_number) FROM"
+                " (SELECT receipt_number FROM ledger_00.journal"
+                "  UNION ALL SELECT receipt_number FROM ledger_01.journal) AS journal"
+            )
+            row = cursor.fetchone()
+    finally:
+        connection.close()
+    assert row is not None
+    return row[0], row[1]
