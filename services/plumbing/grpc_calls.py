@@ -176,21 +176,23 @@ class _Call:
         except errors.Refused as refusal:
             status = status_of(refusal, self._domain)
             code = grpc.StatusCode(_CODES[status.code])
-            self._note(request_id, started, code, refusal.reason)
+            self._note(_loggable(request_id), started, code, refusal.reason)
             await context.abort_with_status(rpc_status.to_status(status))
         except asyncio.CancelledError:
-            self._note(request_id, started, grpc.StatusCode.CANCELLED, "CALLER_LEFT")
+            self._note(_loggable(request_id), started, grpc.StatusCode.CANCELLED, "CALLER_LEFT")
             raise
         except grpc.aio.AbortError:
             raise
         except Exception:
-            log.exception("unexpected error", extra={"method": self._method, "rid": request_id})
-            self._note(request_id, started, grpc.StatusCode.INTERNAL, "INTERNAL")
+            rid = _loggable(request_id)
+            log.exception("unexpected error", extra={"method": self._method, "rid": rid})
+            self._note(rid, started, grpc.StatusCode.INTERNAL, "INTERNAL")
             await context.abort_with_status(rpc_status.to_status(_internal(self._domain)))
         self._answered.inc()
         self._seconds.observe(time.perf_counter() - started)
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("call", extra={"method": self._method, "rid": request_id, "code": "OK"})
+            rid = _loggable(request_id)
+            log.debug("call", extra={"method": self._method, "rid": rid, "code": "OK"})
         return response
 
     async def _authenticate(self, token: str | None) -> Caller:
@@ -207,7 +209,7 @@ class _Call:
             "call",
             extra={
                 "method": self._method,
-                "rid": rid or uuid.uuid4().hex,
+                "rid": rid,
                 "code": code.name,
                 "reason": reason,
                 "ms": round(seconds * 1000, 2),
@@ -227,7 +229,7 @@ def _internal(domain: str) -> status_pb2.Status:
 
 
 def _metadata(context: Context) -> tuple[str, str | None]:
-    """The request id for the log (the caller's own, when it sent a short one) and the token."""
+    """What the caller calls its request, and the token."""
     request_id, token = "", None
     for key, value in context.invocation_metadata() or ():
         if isinstance(value, bytes):
@@ -235,5 +237,13 @@ def _metadata(context: Context) -> tuple[str, str | None]:
         if key == "authorization" and value.startswith("Bearer "):
             token = value[7:]
         elif key == "x-request-id":
-            request_id = value[:64]
+            request_id = value
     return request_id, token
+
+
+def _loggable(request_id: str) -> str:
+    """The caller's own id where it is a UUID; other text could be anything, a card number too."""
+    try:
+        return uuid.UUID(request_id).hex
+    except ValueError:
+        return uuid.uuid4().hex
