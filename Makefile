@@ -14,11 +14,12 @@ help: ## list the targets
 
 setup: $(VENV)/.installed protos ## create .venv with everything locked, and the stubs
 
-$(VENV)/.installed: requirements-dev.lock
+$(VENV)/.installed: requirements-setup.lock requirements-dev.lock
 	@echo "setup: creating $(VENV) and installing the locked dependencies"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-dev.lock
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --no-deps -r requirements-dev.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 protos: stubs/.built ## generate the gRPC stubs into stubs/
@@ -29,6 +30,8 @@ stubs/.built: $(VENV)/.installed $(shell find protos -name '*.proto') protos/bui
 
 lock: ## resolve the dependencies anew into the hashed lock files
 	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet uv
+	@echo uv | .cache/uv/bin/uv pip compile - --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet -o requirements-setup.lock
 	@.cache/uv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet -o requirements.lock
 	@.cache/uv/bin/uv pip compile pyproject.toml --extra demo --extra dev --universal --python-version 3.11 \
