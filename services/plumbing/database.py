@@ -10,6 +10,7 @@ import alembic.command
 import alembic.config
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 # A statement that runs longer, or waits longer for a lock, is a fault and must not pile up others.
 STATEMENT_TIMEOUT_MS = 60_000
@@ -63,6 +64,11 @@ def connection_was_lost(error: Exception) -> bool:
     if isinstance(error, OperationalError):
         return error.connection_invalidated or getattr(error.orig, "pgcode", None) in _GOING_AWAY
     return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def database_is_away(error: Exception) -> bool:
+    """Whether work failed because the database does not answer, or answers too few at a time."""
+    return isinstance(error, PoolTimeoutError) or connection_was_lost(error)
 
 
 # Without a code the connection broke; class 57P is the server shutting down, crashing or starting.

@@ -7,11 +7,6 @@ from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-
-from services.plumbing.database import connection_was_lost
-from services.plumbing.errors import Unavailable
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -34,26 +29,15 @@ class DatabaseWork:
         *arguments: Arguments.args,
         **named: Arguments.kwargs,
     ) -> Answer:
-        """Do one use case. Refuses: Unavailable DATABASE_DOWN, which its caller may send again.
+        """Do one use case.
 
-        So the use case must be one that does no harm when it was done already: the answer to a
-        COMMIT can be lost with the connection.
+        It must be one that does no harm when it was done already: where the database goes away, the
+        answer to a COMMIT can be lost with the connection, and the caller is told to send it again.
         """
         work = partial(function, self._engine, *arguments, **named)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except PoolTimeoutError:
-            raise _database_down() from None
-        except DBAPIError as error:
-            if connection_was_lost(error):
-                raise _database_down() from None
-            raise
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def close(self) -> None:
         """End after the work under way."""
         await asyncio.to_thread(self._threads.shutdown)
         self._engine.dispose()
-
-
-def _database_down() -> Unavailable:
-    return Unavailable("the database does not answer", reason="DATABASE_DOWN")

@@ -17,6 +17,7 @@ from plumbing.v1 import access_pb2
 
 from services.plumbing import errors
 from services.plumbing.auth import Caller, TokenVerifier, set_caller
+from services.plumbing.database import database_is_away
 from services.plumbing.telemetry import GRPC_HANDLED, GRPC_SECONDS
 from services.plumbing.validation import Validation
 
@@ -100,6 +101,19 @@ def status_of(refusal: errors.Refused, domain: str) -> status_pb2.Status:
     return status_pb2.Status(code=code.value[0], message=refusal.message, details=packed)
 
 
+def refusal_of(error: Exception) -> errors.Refused | None:
+    """What the caller is told of an error; None for one that is not theirs to know.
+
+    Every call that changes something carries an id, or does no harm when done twice, so the same
+    can be sent again to a database that is back.
+    """
+    if isinstance(error, errors.Refused):
+        return error
+    if database_is_away(error):
+        return errors.Unavailable("the database does not answer", reason="DATABASE_DOWN")
+    return None
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every unary method once, at its first call, and answers from then on by look-up."""
 
@@ -173,21 +187,21 @@ class _Call:
             set_caller(admit(caller, self._access))
             self._validation.check(request, by_item=self._access.by_item)
             response = await self._handle(request, context)
-        except errors.Refused as refusal:
-            status = status_of(refusal, self._domain)
-            code = grpc.StatusCode(_CODES[status.code])
-            self._note(_loggable(request_id), started, code, refusal.reason)
-            await context.abort_with_status(rpc_status.to_status(status))
         except asyncio.CancelledError:
             self._note(_loggable(request_id), started, grpc.StatusCode.CANCELLED, "CALLER_LEFT")
             raise
         except grpc.aio.AbortError:
             raise
-        except Exception:
+        except Exception as error:
             rid = _loggable(request_id)
-            log.exception("unexpected error", extra={"method": self._method, "rid": rid})
-            self._note(rid, started, grpc.StatusCode.INTERNAL, "INTERNAL")
-            await context.abort_with_status(rpc_status.to_status(_internal(self._domain)))
+            refusal = refusal_of(error)
+            if refusal is None:
+                log.exception("unexpected error", extra={"method": self._method, "rid": rid})
+                status, reason = _internal(self._domain), "INTERNAL"
+            else:
+                status, reason = status_of(refusal, self._domain), refusal.reason
+            self._note(rid, started, _CODES[status.code], reason)
+            await context.abort_with_status(rpc_status.to_status(status))
         self._answered.inc()
         self._seconds.observe(time.perf_counter() - started)
         if log.isEnabledFor(logging.DEBUG):
