@@ -67,6 +67,21 @@ def token(
 
 
 @app.command()
+def call(
+    method: Annotated[str, typer.Argument(help="Such as GetWallet or RecordSale.")],
+    body: Annotated[str, typer.Argument(help="The request in JSON; - reads it from input.")] = "",
+    data: DataOption = DATA_DEFAULT,
+) -> None:
+    """Call any method of the running platform: JSON in, JSON out.
+
+    Mints a token with just the scope the method states; makes a request_id where one is left out.
+    """
+    from services.cli.call import call as call_method
+
+    call_method(data, method, body)
+
+
+@app.command()
 def replay(
     data: DataOption = DATA_DEFAULT,
     fresh: Annotated[
@@ -88,7 +103,10 @@ def replay(
 
 @app.command()
 def audit(data: DataOption = DATA_DEFAULT, as_json: JsonOption = False) -> None:
-    """Prove the books from the tables. Exits 1 and lists what is off, where anything is."""
+    """Prove the books from the tables; the servers may be up or down.
+
+    Exits 1 and lists what is off, where anything is; 2 where there is nothing to audit.
+    """
     from services.cli.audit import show
     from services.cli.ledger_database import NoLedgerDatabase
 
@@ -96,24 +114,27 @@ def audit(data: DataOption = DATA_DEFAULT, as_json: JsonOption = False) -> None:
         right = show(data, as_json=as_json)
     except NoLedgerDatabase as refused:
         typer.echo(f"loyalty audit: {refused}", err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(2) from None
     if not right:
         raise typer.Exit(1)
 
 
 @app.command()
-def audit(data: DataOption = DATA_DEFAULT, as_json: JsonOption = False) -> None:
-    """Prove the books from the ledger's tables; its servers may be up or down.
-
-    Exits 1 with a list where something is off.
-    """
-    from services.cli.audit import show
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to write the books.", dir_okay=False)],
+    notation: Annotated[
+        str, typer.Option("--format", metavar="hledger|beancount", help="Whose notation.")
+    ],
+    data: DataOption = DATA_DEFAULT,
+) -> None:
+    """Write the programme's books for a plain text accounting tool, balances asserted."""
+    from services.cli.export import NOTATIONS, write
     from services.cli.ledger_database import NoLedgerDatabase
 
+    if notation not in NOTATIONS:
+        raise typer.BadParameter("hledger or beancount", param_hint="--format")
     try:
-        right = show(data, as_json=as_json)
-    except NoLedgerDatabase as error:
-        typer.echo(f"loyalty audit: {error}", err=True)
-        raise typer.Exit(2) from None
-    if not right:
-        raise typer.Exit(1)
+        write(data, notation, file)
+    except (NoLedgerDatabase, OSError) as refused:
+        typer.echo(f"loyalty export: {refused}", err=True)
+        raise typer.Exit(1) from None
