@@ -58,7 +58,7 @@ class Consumer:
 Reaction = Callable[[bytes], object]
 
 
-class _Container:
+class Container:
     """As much of nameko's container as dependency providers look at."""
 
     def __init__(self, consumer: Consumer) -> None:
@@ -66,11 +66,13 @@ class _Container:
         self.config = dict(consumer.config)
 
 
-def instantiate(consumer: Consumer) -> tuple[Any, list[DependencyProvider]]:
-    """An instance of the reactions with its dependencies, as nameko would make it for a worker."""
+def instantiate(consumer: Consumer, container: Container) -> tuple[Any, list[DependencyProvider]]:
+    """An instance of the reactions with its dependencies, as nameko would make it for a worker.
+
+    The dependencies refer to the container weakly; it must be kept for as long as they are used.
+    """
     service = consumer.reactions()
     providers = []
-    container = _Container(consumer)
     for attribute, found in inspect.getmembers(
         consumer.reactions, lambda member: isinstance(member, DependencyProvider)
     ):
@@ -167,10 +169,14 @@ class EmbeddedBus:
 
     def __init__(self, sources: Sequence[Source], consumers: Sequence[Consumer]) -> None:
         self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._containers: list[Container] = []
         self._providers: list[DependencyProvider] = []
         self._deliveries: list[Delivery] = []
         for consumer in consumers:
-            service, providers = instantiate(consumer)
+            container = Container(consumer)
+            self._containers.append(container)
+            service, providers = instantiate(consumer, container)
             self._providers += providers
             reactions = declared(service)
             listened = {name for name, _ in reactions}
@@ -180,13 +186,11 @@ class EmbeddedBus:
                 if source.name in listened
                 for stream in source.streams
             ]
-        self._threads = [
-            threading.Thread(target=self._run, args=(delivery,), name="delivery", daemon=True)
-            for delivery in self._deliveries
-        ]
 
     def start(self) -> None:
-        for thread in self._threads:
+        for delivery in self._deliveries:
+            thread = threading.Thread(target=self._run, args=(delivery,), daemon=True)
+            self._threads.append(thread)
             thread.start()
 
     def stop(self) -> None:

@@ -7,13 +7,16 @@ async def test_...(database, serve, tokens):
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from services.plumbing.database import engine
 from services.plumbing.embedded_postgres import PostgresServer, embedded_postgres
-from tests.service import servers
+from tests.service import ledger_history, servers
 from tests.service.databases import Databases, spare_the_disk
+from tests.service.ledger_history import Audit
 from tests.service.members_calls import Members
 from tests.service.servers import Running
 from tests.service.tokens import Tokens
@@ -28,6 +31,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
     """One database server for the whole run; a test that stops or kills one starts its own."""
     with embedded_postgres(tmp_path_factory.mktemp("postgres")) as server:
         spare_the_disk(server)
+        yield server
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[PostgresServer]:
+    """A database server to stop and start again."""
+    with embedded_postgres(tmp_path / "postgres") as server:
         yield server
 
 
@@ -74,3 +84,20 @@ async def members(database: Callable[[str], str], serve: Serve, tokens: Tokens) 
     """A caller of a members service with nobody in it."""
     url = database("members")
     return Members(await serve("members", url), tokens, url)
+
+
+@pytest.fixture(scope="session")
+def ledger_with_history(databases: Databases) -> Iterator[str]:
+    """The URL of a ledger with something of everything in it, to be read alone."""
+    url = databases.create("ledger")
+    ledger_history.make_history(url)
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+def audit_after(ledger_with_history: str) -> Iterator[Audit]:
+    """Audits that ledger as if statements had changed it behind its back."""
+    source = engine(ledger_with_history, pool_size=1)
+    yield lambda statements: ledger_history.audit_after(source, statements)
+    source.dispose()

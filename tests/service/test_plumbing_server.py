@@ -17,6 +17,8 @@ from prometheus_client import REGISTRY
 
 from services.plumbing import grpc_server
 from services.plumbing.auth import TokenVerifier
+from services.plumbing.database import engine, transaction
+from services.plumbing.embedded_postgres import PostgresServer
 from services.plumbing.errors import Clash
 from services.plumbing.grpc_client import bearer
 from services.plumbing.telemetry import JsonLines
@@ -176,6 +178,19 @@ async def test_unknown_error_is_internal_and_its_text_told_to_nobody(
     ]
     assert "ada@example.com" not in json.dumps(log_lines())
     assert answered("INTERNAL") == before + 1
+
+
+async def test_database_that_is_away_is_unavailable(
+    serving: Serving, tokens: Tokens, postgres: PostgresServer
+) -> None:
+    async def ask() -> None:
+        with transaction(engine(postgres.url_of("no_such_database"))):
+            pass
+
+    server = await serving(ask)
+    refusal = await refused(server.stub.GetMember(ASKED, metadata=tokens.bearer(SCOPE)))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_DOWN")
+    assert "no_such_database" not in refusal.message
 
 
 async def test_refusal_keeps_its_reason_metadata_and_domain(
