@@ -8,6 +8,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Engine
 
+from services.plumbing.database import database_is_away
+from services.plumbing.errors import DatabaseDown
+
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
@@ -29,13 +32,18 @@ class DatabaseWork:
         *arguments: Arguments.args,
         **named: Arguments.kwargs,
     ) -> Answer:
-        """Do one use case.
+        """Do one use case. Refuses: DatabaseDown, which its caller may send again.
 
-        It must be one that does no harm when it was done already: where the database goes away, the
-        answer to a COMMIT can be lost with the connection, and the caller is told to send it again.
+        So the use case must be one that does no harm when it was done already: the answer to a
+        COMMIT can be lost with the connection.
         """
         work = partial(function, self._engine, *arguments, **named)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except Exception as error:
+            if database_is_away(error):
+                raise DatabaseDown from None
+            raise
 
     async def close(self) -> None:
         """End after the work under way."""

@@ -10,6 +10,7 @@ Refused
 ├── Stale              somebody else changed it meanwhile
 ├── Exhausted          a limit is reached; may be tried again later
 └── Unavailable        something needed is down; may be tried again later
+    └── DatabaseDown
 """
 
 from collections.abc import Sequence
@@ -79,3 +80,10 @@ class Exhausted(Refused):
 class Unavailable(Refused):
     reason = "UNAVAILABLE"
     retryable = True
+
+
+class DatabaseDown(Unavailable):
+    reason = "DATABASE_DOWN"
+
+    def __init__(self) -> None:
+        super().__init__("the database does not answer")

@@ -110,7 +110,7 @@ def refusal_of(error: Exception) -> errors.Refused | None:
     if isinstance(error, errors.Refused):
         return error
     if database_is_away(error):
-        return errors.Unavailable("the database does not answer", reason="DATABASE_DOWN")
+        return errors.DatabaseDown()
     return None
 
 
