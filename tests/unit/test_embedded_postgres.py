@@ -2,6 +2,7 @@ import os
 import pwd
 import signal
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -11,9 +12,10 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
+from services.plumbing.child_process import Account
 from services.plumbing.directory_lock import DirectoryInUse
 from services.plumbing.embedded_postgres import PostgresServer, embedded_postgres
-from services.plumbing.postgres_cluster import PostgresFailed
+from services.plumbing.postgres_cluster import PostgresFailed, while_passable
 from tests.processes import is_gone
 
 
@@ -130,6 +132,22 @@ def test_interrupted_creation_leaves_nothing_in_the_way(tmp_path: Path) -> None:
     with embedded_postgres(tmp_path) as server:
         server.create_database("things")
         assert query(server, "SELECT 1") == [1]
+
+
+@pytest.mark.parametrize(("mode", "attempts"), [(0o700, 3), (0o711, 1)])
+def test_start_is_tried_again_only_where_the_way_was_closed(mode: int, attempts: int) -> None:
+    started: list[int] = []
+
+    def start() -> None:
+        started.append(mode)
+        raise PostgresFailed("could not access the directory")
+
+    with tempfile.TemporaryDirectory() as outer:
+        Path(outer).chmod(mode)
+        someone = Account(user_id=os.geteuid() + 1, group_id=os.getegid() + 1)
+        with pytest.raises(PostgresFailed):
+            while_passable(Path(outer) / "data", someone, start)
+    assert len(started) == attempts
 
 
 @pytest.mark.parametrize("name", ["a" * 90, 'comma, quote\'s and "space"'])

@@ -20,13 +20,12 @@ from services.ledger.domain.policy import (
     Rule,
     SaleCondition,
     TaxBasis,
+    in_order,
 )
+from services.ledger.domain.weighing import Candidate, weigh
 
 # Kinds of lines remembered for each policy; a shop has fewer categories than this.
 REMEMBERED_LINES_MAX = 100_000
-
-# An exact number of points: numerator and denominator.
-Ratio = tuple[int, int]
 
 
 class Grant(msgspec.Struct, frozen=True, gc=False):
@@ -47,9 +46,6 @@ class _Matched(msgspec.Struct, gc=False):
     basis: int
     lines: list[int]
     amounts: list[int]
-
-
-Candidate = tuple[Rule, _Matched, int]
 
 
 def floor(numerator: int, denominator: int) -> int:
@@ -111,18 +107,17 @@ class Earning:
         self.policy = policy
         settings = policy.settings
         self._round = _ROUND[settings.rounding]
-        # Considered by priority, the given order among equals.
-        self._rules = sorted(policy.rules, key=lambda rule: -rule.priority)
+        self._rules = in_order(policy.rules)
         self._skus_matter = any(
             condition.skus
             for condition in (*policy.exclusions, *(rule.lines for rule in policy.rules))
         )
         self._by_line = settings.counting is Counting.PER_LINE
-        self._per_sale = settings.counting is Counting.PER_SALE
         self._rounds_first = settings.rounding_moment is RoundingMoment.BEFORE_MULTIPLIER
         # Nothing to weigh rules against each other by: each gives what it gives.
         self._simply_adds = (
             settings.combination is Combination.ADD
+            and settings.counting is not Counting.PER_SALE
             and not policy.points_per_sale_max
             and not any(rule.stops_others for rule in policy.rules)
         )
@@ -144,7 +139,7 @@ class Earning:
                 continue
             if self._anywhere[index] or fits_sale(rule.sale, store, business_time):
                 found.append((rule, match))
-        return self._grants(found)
+        return self._grants(found) if self._simply_adds else self._weighed_grants(found)
 
     def _match(self, lines: Iterable[NumberedLine]) -> tuple[int, dict[int, _Matched]]:
         """The eligible amount of a basket, and what each rule (by its index) found."""
@@ -199,104 +194,97 @@ class Earning:
         return amount
 
     def _grants(self, found: list[tuple[Rule, _Matched]]) -> list[Grant]:
-        candidates = []
+        candidates: list[tuple[Rule, _Matched, int]] = []
         for (rule, match), given in zip(found, self._rounded_points(found), strict=True):
             capped = given
             if rule.points_per_sale_max and given > rule.points_per_sale_max:
                 capped = rule.points_per_sale_max
             if capped:
                 candidates.append((rule, match, capped))
-        if not self._simply_adds:
-            candidates = self._combined(candidates)
-        version = self.policy.version
-        return [
-            Grant(
-                rule.rule,
-                version,
-                rule.kinds,
-                given,
-                tuple(match.lines),
-                match.basis,
-                rule.title,
-            )
-            for rule, match, given in candidates
-        ]
+        return [self._grant(rule, match, rule.kinds, given) for rule, match, given in candidates]
+
+    def _weighed_grants(self, found: list[tuple[Rule, _Matched]]) -> list[Grant]:
+        per_sale = self.policy.settings.counting is Counting.PER_SALE
+        points = (
+            self._exact_points(found) if per_sale else map(Fraction, self._rounded_points(found))
+        )
+        candidates: list[Candidate[_Matched]] = []
+        for (rule, match), given in zip(found, points, strict=True):
+            capped = min(given, Fraction(rule.points_per_sale_max or given))
+            if capped:
+                candidates.append((rule, match, capped))
+        weighed = weigh(candidates, self.policy, self._round)
+        return [self._grant(rule, match, kinds, given) for rule, match, kinds, given in weighed]
+
+    def _grant(
+        self, rule: Rule, match: _Matched, kinds: tuple[PointKind, ...], points: int
+    ) -> Grant:
+        return Grant(
+            rule.rule,
+            self.policy.version,
+            kinds,
+            points,
+            tuple(match.lines),
+            match.basis,
+            rule.title,
+        )
 
     def _rounded_points(self, found: list[tuple[Rule, _Matched]]) -> list[int]:
         rounded = self._round
-        if self._per_sale:
-            return self._rounded_once(
-                [self._points(rule, match, found[:i]) for i, (rule, match) in enumerate(found)]
-            )
         points = []
         for index, (rule, match) in enumerate(found):
             if rule.per_minor and not self._by_line:
                 points.append(rounded(match.basis * rule.points, rule.per_minor))
+            elif rule.per_minor:
+                points.append(
+                    sum([rounded(a * rule.points, rule.per_minor) for a in match.amounts])
+                )
+            elif rule.multiplier:
+                bases = self._multiplied(match, found[:index])
+                points.append(sum([self._extra(rule, base) for base in bases]))
             else:
-                parts = self._points(rule, match, found[:index])
-                points.append(sum(rounded(*part) for part in parts))
+                points.append(rule.fixed_points)
         return points
 
-    def _points(
-        self, rule: Rule, match: _Matched, before: list[tuple[Rule, _Matched]]
-    ) -> list[Ratio]:
-        """Exact points of a rule, in the parts that are rounded each by itself."""
-        if rule.fixed_points:
-            return [(rule.fixed_points, 1)]
-        if not rule.multiplier:
-            amounts = match.amounts if self._by_line else (match.basis,)
-            return [(amount * rule.points, rule.per_minor) for amount in amounts]
-        extra = rule.extra_times
-        parts = []
-        for base in self._base_points(match, before):
-            whole = Fraction(self._round(*base)) if self._rounds_first else Fraction(*base)
-            parts.append((whole * extra).as_integer_ratio())
-        return parts
+    def _extra(self, rule: Rule, base: Fraction) -> int:
+        """What a multiplier adds: the product, rounded, less what is multiplied, rounded."""
+        single = self._round(*base.as_integer_ratio())
+        product = (single if self._rounds_first else base) * Fraction(rule.multiplier)
+        return self._round(*product.as_integer_ratio()) - single
 
-    def _base_points(self, match: _Matched, before: list[tuple[Rule, _Matched]]) -> list[Ratio]:
-        """What per-amount rules give the lines that a multiplier rule found, exactly."""
-        per_line = []
-        for number in match.lines:
-            exact = Fraction(0)
-            for rule, other in before:
-                if rule.per_minor and number in other.lines:
-                    amount = other.amounts[other.lines.index(number)]
-                    exact += Fraction(amount * rule.points, rule.per_minor)
-            per_line.append(exact)
-        parts = per_line if self._by_line else [sum(per_line, Fraction(0))]
-        return [part.as_integer_ratio() for part in parts]
-
-    def _rounded_once(self, exact: list[list[Ratio]]) -> list[int]:
-        """Round the sum over all rules; each rule gets what it adds to the rounded sum so far."""
-        points, total, before = [], Fraction(0), 0
-        for parts in exact:
-            total += sum((Fraction(*part) for part in parts), Fraction(0))
-            rounded = self._round(*total.as_integer_ratio())
-            points.append(rounded - before)
-            before = rounded
+    def _exact_points(self, found: list[tuple[Rule, _Matched]]) -> list[Fraction]:
+        """Points of each rule where only the sale as a whole is rounded."""
+        points = []
+        for index, (rule, match) in enumerate(found):
+            if rule.per_minor:
+                points.append(Fraction(match.basis * rule.points, rule.per_minor))
+            elif rule.multiplier:
+                base = sum(self._multiplied(match, found[:index]), Fraction(0))
+                if self._rounds_first:
+                    base = Fraction(self._round(*base.as_integer_ratio()))
+                points.append(base * rule.extra_times)
+            else:
+                points.append(Fraction(rule.fixed_points))
         return points
 
-    def _combined(self, candidates: list[Candidate]) -> list[Candidate]:
-        """Which rules count beside each other, and the cap on the sale."""
-        combination = self.policy.settings.combination
-        if combination is Combination.HIGHEST_PRIORITY_ONLY:
-            candidates = candidates[:1]
-        elif combination is Combination.HIGHEST_ONLY and candidates:
-            candidates = [max(candidates, key=_redeemable)]
-        left = self.policy.points_per_sale_max
-        chosen: list[Candidate] = []
-        for rule, match, wanted in candidates:
-            given = wanted
-            if self.policy.points_per_sale_max and PointKind.REDEEMABLE in rule.kinds:
-                given = min(wanted, left)
-                left -= given
-            if given:
-                chosen.append((rule, match, given))
-            if rule.stops_others:
-                break
-        return chosen
+    def _multiplied(
+        self, match: _Matched, before: list[tuple[Rule, _Matched]]
+    ) -> Iterable[Fraction]:
+        """What per-amount rules give the lines that a multiplier rule found, exactly.
 
-
-def _redeemable(candidate: Candidate) -> int:
-    rule, _, points = candidate
-    return points if PointKind.REDEEMABLE in rule.kinds else 0
+        In the parts that are rounded each by itself: every line, or all of them.
+        """
+        by_line = dict.fromkeys(match.lines, Fraction(0))
+        whole = Fraction(0)
+        for rule, other in before:
+            if not rule.per_minor:
+                continue
+            amount = 0
+            for number, each in zip(other.lines, other.amounts, strict=True):
+                if number not in by_line:
+                    continue
+                amount += each
+                if self._by_line:
+                    by_line[number] += Fraction(each * rule.points, rule.per_minor)
+            whole += Fraction(amount * rule.points, rule.per_minor)
+        return by_line.values() if self._by_line else [whole]

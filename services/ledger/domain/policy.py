@@ -180,9 +180,7 @@ def check_rule(where: str, rule: Rule) -> list[FieldViolation]:
         violations.append(FieldViolation(f"{where}.multiplier", "must be above 1"))
     if rule.sale.hour_from and not rule.sale.hour_until:
         # Without an end the hours would not limit anything, which nobody means.
-        violations.append(
-            FieldViolation(f"{where}.sale.hour_until", "is missing; midnight is 24")
-        )
+        violations.append(FieldViolation(f"{where}.sale.hour_until", "is missing; midnight is 24"))
     try:
         ZoneInfo(rule.sale.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -11,19 +11,23 @@ def receipt_texts(entries: Sequence[Entry], balance: Balance) -> list[str]:
     """One line for what was earned or taken back, one for the balance."""
     points = sum([e.points for e in entries if e.kind is PointKind.REDEEMABLE])
     if points > 0:
-        first = f"You earned {points:,} points."
+        first = f"You earned {counted(points)}."
     elif points < 0:
-        first = f"{-points:,} points were taken back."
+        first = f"Taken back: {counted(-points)}."
     else:
         first = "No points this time."
-    return [first, f"Your balance: {balance.available:,} points."]
+    return [first, f"Your balance: {counted(balance.available)}."]
+
+
+def counted(points: int) -> str:
+    return f"{points:,} point{'' if abs(points) == 1 else 's'}"
 
 
 def explanation(document: Document, entry: Entry) -> str:
     """Why an entry is there, in one plain sentence."""
     if document.type is DocumentType.ADJUSTMENT:
         return document.reason
-    points = f"{abs(entry.points)} point{'' if abs(entry.points) == 1 else 's'}"
+    points = counted(abs(entry.points))
     if document.type is DocumentType.SALE:
         return f"{points} for {money(entry.basis, document.currency)}: {entry.title}"
     words = "taken back with the return" if entry.points < 0 else "given anew after the return"

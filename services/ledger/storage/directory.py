@@ -81,19 +81,32 @@ def lock_member(connection: Connection, member_id: str) -> None:
     )
 
 
-def add_wallet(connection: Connection, member_id: str) -> int:
-    """A new, empty wallet of a member."""
-    wallet_id: int = connection.exec_driver_sql("SELECT nextval('wallet_ids')").scalar_one()
-    own(connection, wallet_id, member_id)
-    return wallet_id
+def next_wallet(connection: Connection) -> int:
+    """The id of a wallet that nobody has."""
+    found: int = connection.exec_driver_sql("SELECT nextval('wallet_ids')").scalar_one()
+    return found
 
 
 def own(connection: Connection, wallet_id: int, member_id: str) -> None:
+    """Give a wallet to a member, after those the member has."""
     connection.exec_driver_sql(
-        "INSERT INTO wallet_owners (wallet_id, member_id) VALUES (%s, %s)"
-        " ON CONFLICT (wallet_id) DO NOTHING",
+        # Not the transaction's time: one that waited for the member's lock began before its like.
+        "INSERT INTO wallet_owners (wallet_id, member_id, attach_time)"
+        " VALUES (%s, %s, clock_timestamp()) ON CONFLICT (wallet_id) DO NOTHING",
         (wallet_id, member_id),
     )
+
+
+def add_card(connection: Connection, token: str, wallet_id: int) -> bool:
+    """Let a card that is not there yet credit a member's wallet; whether it was not there."""
+    added = connection.exec_driver_sql(
+        "INSERT INTO cards (card_token, wallet_id, state, known) VALUES (%s, %s, %s, true)"
+        " ON CONFLICT DO NOTHING",
+        (token, wallet_id, CardState.ACTIVE.value),
+    )
+    if added.rowcount:
+        announce(connection, token)
+    return bool(added.rowcount)
 
 
 def put_card(connection: Connection, token: str, wallet_id: int, state: CardState) -> None:

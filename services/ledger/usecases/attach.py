@@ -32,16 +32,16 @@ def issue_card(
     """
     directory.lock_member(connection, member_id)
     owned = directory.wallets_of_member(connection, member_id)
-    card = directory.find_cards(connection, [token]).get(token)
-    if card is not None and not card.known:
-        wallet_id = card.wallet_id
-        directory.own(connection, wallet_id, member_id)
-    elif owned:
-        wallet_id = owned[0]
-    else:
-        wallet_id = directory.add_wallet(connection, member_id)
-    directory.put_card(connection, token, wallet_id, CardState.ACTIVE)
+    wallet_id = owned[0] if owned else directory.next_wallet(connection)
+    # Added before it is looked up: a till may be giving this very card a provisional wallet, and
+    # the points that earns must not be left behind.
+    if not directory.add_card(connection, token, wallet_id):
+        card = directory.find_cards(connection, [token])[token]
+        if not card.known:
+            wallet_id = card.wallet_id
+        directory.put_card(connection, token, wallet_id, CardState.ACTIVE)
     if wallet_id not in owned:
+        directory.own(connection, wallet_id, member_id)
         outbox.append(connection, "public", [announce(wallet_id, member_id, now)])
 
 
@@ -56,11 +56,12 @@ def replace_card(
 ) -> None:
     """The new card credits the wallet of the old one, which is refused from now on."""
     old = directory.find_cards(connection, [old_token]).get(old_token)
-    new = directory.find_cards(connection, [new_token]).get(new_token)
-    if old is None or (new is not None and not new.known):
-        issue_card(connection, member_id, new_token, now=now, announce=announce)
-    else:
-        directory.put_card(connection, new_token, old.wallet_id, CardState.ACTIVE)
+    if old is None or not directory.add_card(connection, new_token, old.wallet_id):
+        new = directory.find_cards(connection, [new_token]).get(new_token)
+        if old is None or (new is not None and not new.known):
+            issue_card(connection, member_id, new_token, now=now, announce=announce)
+        else:
+            directory.put_card(connection, new_token, old.wallet_id, CardState.ACTIVE)
     directory.set_card_state(connection, old_token, CardState.REPLACED)
 
 

@@ -173,12 +173,8 @@ class Reading:
 
     def programme_accounts(self) -> dict[tuple[int, int], int]:
         """What each account gave less what it took, over all shards."""
-        sums: dict[tuple[int, int], int] = {}
         with transaction(self.engine) as connection:
-            for where in schemas(connection):
-                for key, points in accounts.movements(connection, where).items():
-                    sums[key] = sums.get(key, 0) + points
-        return sums
+            return accounts.all_movements(connection, schemas(connection))
 
     def first_wallet(self, holding: Holding) -> int:
         """A wallet to adjust: the member's first, made when there is none."""

@@ -1,0 +1,149 @@
+"""A wallet and the documents posted to it, without a database: decisions alone."""
+
+import itertools
+import uuid
+
+import msgspec
+
+from services.ledger.domain.basket import Line, Sale, lines_json
+from services.ledger.domain.documents import (
+    AdjustPoints,
+    CardState,
+    Command,
+    Document,
+    DocumentType,
+    Origin,
+    Original,
+    RecordReturn,
+    RecordSale,
+    ReturnedLine,
+)
+from services.ledger.domain.policy import PointKind, Policy
+from services.ledger.domain.posting import (
+    Circumstances,
+    Limits,
+    Rules,
+    TakenBack,
+    decide,
+    original_of,
+)
+from services.ledger.domain.wallet import WalletState
+from tests.unit.ledger_baskets import NOON, REDEEMABLE, micros
+
+DAY = 86_400 * 1_000_000
+SECOND = 1_000_000
+
+
+class Till:
+    """Rings up, takes back and adjusts at a clock that moves on by a second each time."""
+
+    def __init__(self, *policies: Policy, at: str = NOON) -> None:
+        self.wallet = WalletState(1)
+        self.documents: list[Document] = []
+        self.now = micros(at)
+        self._rules = Rules(policies)
+        self._limits = Limits(past=400 * DAY, future=300 * SECOND)
+        self._ids = itertools.count(1)
+
+    def sale(
+        self,
+        *lines: Line,
+        business_time: int | None = None,
+        currency: str = "USD",
+        card_state: CardState = CardState.ACTIVE,
+        unknown_card: bool = False,
+        duplicate: bool = False,
+    ) -> Document:
+        time = self.now if business_time is None else business_time
+        sold = Sale("31", "1", f"R{len(self.documents)}", time, currency, lines)
+        command = RecordSale(
+            1, str(uuid.uuid4()), "", sold, lines_json(lines), card_state, unknown_card
+        )
+        return self._post(command, duplicate=duplicate)
+
+    def give_back(
+        self,
+        sale: Document | None,
+        *lines: tuple[int, int] | int,
+        void: bool = False,
+        business_time: int | None = None,
+    ) -> Document:
+        """Return lines of a sale, each by its number or with a quantity; with none, the rest."""
+        asked = tuple(
+            ReturnedLine(each) if isinstance(each, int) else ReturnedLine(*each) for each in lines
+        )
+        origin = Origin(sale_id=sale.document_id if sale else 999)
+        time = self.now if business_time is None else business_time
+        command = RecordReturn(1, str(uuid.uuid4()), "", origin, "31", "1", "", time, asked, void)
+        return self._post(command, original=self.original(sale) if sale else None)
+
+    def void(self, sale: Document | None) -> Document:
+        return self.give_back(sale, void=True)
+
+    def adjust(
+        self, points: int, kind: PointKind = REDEEMABLE, *, business_time: int | None = None
+    ) -> Document:
+        time = self.now if business_time is None else business_time
+        request_id = str(uuid.uuid4())
+        return self._post(AdjustPoints(1, request_id, "", kind, points, "by hand", "care", time))
+
+    def original(self, sale: Document) -> Original:
+        """A sale as the journal shows it to a return: with what came back before."""
+        back = [d for d in self.documents if d.original_id == sale.document_id and not d.refused]
+        returned: dict[int, tuple[int, int]] = {}
+        for document in back:
+            for taken in msgspec.json.decode(document.lines_json, type=list[TakenBack]):
+                quantity, amount = returned.get(taken.line, (0, 0))
+                returned[taken.line] = quantity + taken.quantity, amount + taken.amount
+        return msgspec.structs.replace(
+            original_of(sale),
+            returned=returned,
+            return_ids=tuple(document.document_id for document in back),
+            voided=any(document.type is DocumentType.VOID for document in back),
+        )
+
+    @property
+    def lots(self) -> list[tuple[int, int]]:
+        """What lots still hold, by when it was earned, the oldest first."""
+        return [
+            (lot.earn_time, lot.remaining)
+            for lot in sorted(self.wallet.lots.values(), key=lambda lot: (lot.earn_time, lot.id))
+            if lot.remaining
+        ]
+
+    @property
+    def counters(self) -> dict[str, int]:
+        wallet = self.wallet
+        return {
+            "available": wallet.available,
+            "pending": wallet.pending,
+            "qualifying": wallet.qualifying,
+            "lifetime": wallet.lifetime,
+            "overdrawn": wallet.overdrawn,
+        }
+
+    def _post(
+        self, command: Command, *, original: Original | None = None, duplicate: bool = False
+    ) -> Document:
+        circumstances = Circumstances(self._rules, self._limits, self.now, lambda: next(self._ids))
+        document = decide(
+            command, self.wallet, circumstances, original=original, duplicate=duplicate
+        )
+        self.documents.append(document)
+        self.now += SECOND
+        return document
+
+
+def standing(shop: Till) -> tuple[dict[str, int], list[int]]:
+    """Counters, and what each lot holds."""
+    return shop.counters, [rest for _, rest in shop.lots]
+
+
+def points(document: Document, kind: PointKind = REDEEMABLE) -> int:
+    return sum(entry.points for entry in document.entries if entry.kind is kind)
+
+
+def refusal(document: Document) -> tuple[str, dict[str, str]]:
+    """Why a document was refused, and the values it names."""
+    said = msgspec.json.decode(document.refusal)
+    return said["reason"], said["metadata"]
