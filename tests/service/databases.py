@@ -28,10 +28,6 @@ class Databases:
         """The URL of a new database with nothing in it."""
         return self._create("empty", "")
 
-    def copy(self, url: str) -> str:
-        """The URL of a new database that begins as another one is; nobody may be connected to it."""
-        return self._create("copy", f" TEMPLATE {make_url(url).database}")
-
     def drop(self, url: str) -> None:
         self._execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
 

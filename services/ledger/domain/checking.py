@@ -10,7 +10,7 @@ import msgspec
 from services.ledger.domain.basket import lines_from_json
 from services.ledger.domain.documents import Account, Document, DocumentType, Entry, Original
 from services.ledger.domain.earning import Grant
-from services.ledger.domain.policy import PointKind
+from services.ledger.domain.policy import Clawback, PointKind
 from services.ledger.domain.posting import Rules, TakenBack, changed_grants, part_of
 from services.plumbing.errors import Refused
 
@@ -36,7 +36,7 @@ def check_document(document: Document, original: Original | None, rules: Rules) 
         if document.type is DocumentType.SALE:
             return check_sale(document, rules)
         if original is None:
-            return Check((), ("its sale is not in the journal",))
+            return Check((), ("its sale is not in the journal, or cannot be read",))
         return check_return(document, original, rules)
     except msgspec.MsgspecError:
         return Check((), ("its lines cannot be read",))
@@ -66,7 +66,7 @@ def policy_differences(document: Document, rules: Rules) -> Iterator[str]:
 
 
 def entry_differences(entries: Sequence[Entry], grants: Sequence[Grant]) -> Iterator[str]:
-    """How a sale's entries differ from its grants. Explanations are words and may change."""
+    """How a sale's entries differ from its grants."""
     found = [
         (e.rule, e.kind, e.points, e.policy_version, e.lines, e.basis, e.account) for e in entries
     ]
@@ -96,7 +96,11 @@ def check_return(document: Document, original: Original, rules: Rules) -> Check:
         return Check((), tuple(problems))
     changes = changed_grants(original, back, rules.earning(original.policy_version))
     expected = tuple((grant.rule, kind, points) for kind, points, grant in changes)
-    return Check(expected, tuple(return_differences(document, expected)))
+    problems += return_differences(document, expected)
+    settings = rules.book.version(original.policy_version).settings
+    if document.points_forgiven and settings.clawback is Clawback.ALLOW_NEGATIVE:
+        problems.append("points are forgiven that the wallet should owe")
+    return Check(expected, tuple(problems))
 
 
 def taken_differences(

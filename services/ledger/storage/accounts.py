@@ -1,6 +1,6 @@
 """Wallets' balances and the programme's own accounts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -48,3 +48,12 @@ def movements(connection: Connection, schema: str) -> dict[tuple[int, int], int]
         " GROUP BY account, kind"
     )
     return {(row[0], row[1]): row[2] for row in rows}
+
+
+def all_movements(connection: Connection, schemas: Iterable[str]) -> dict[tuple[int, int], int]:
+    """The same over several shards."""
+    sums: dict[tuple[int, int], int] = {}
+    for schema in schemas:
+        for key, points in movements(connection, schema).items():
+            sums[key] = sums.get(key, 0) + points
+    return sums

@@ -1,0 +1,152 @@
+"""What the audit reads through from one end to the other: documents with their entries, returns
+with their sales, announcements with their batches. A few thousand rows at a time are in memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from services.ledger.domain import audit
+from services.ledger.domain.audit import AnnouncedDocument, CheckResult
+from services.ledger.domain.basket import lines_from_json
+from services.ledger.domain.documents import Document, DocumentType, Original
+from services.ledger.storage.audit_sums import compare
+from services.ledger.storage.journal import AS_MICROS, COLUMNS, read_document
+from services.ledger.storage.shards import schema as schema_of
+from services.ledger.storage.streams import ENTRIES_BY_DOCUMENT, read_entries, stream
+
+_documents_from_json = msgspec.json.Decoder(list[AnnouncedDocument]).decode
+
+RETURNS = f"({DocumentType.RETURN.value}, {DocumentType.VOID.value})"
+
+
+def sales_and_adjustments(connection: Connection, schema: str) -> Iterator[Document]:
+    """Every posted document that stands for itself, in the order of their ids."""
+    entries = ENTRIES_BY_DOCUMENT.format(schema=schema)
+    for row in stream(
+        connection,
+        f"SELECT {COLUMNS}, e.entries FROM {schema}.journal j"
+        f" LEFT JOIN ({entries}) e USING (document_id)"
+        f" WHERE j.refusal IS NULL AND j.type NOT IN {RETURNS} ORDER BY j.document_id",
+    ):
+        yield read_document(row, read_entries(row[-1]))
+
+
+def returns(connection: Connection, schema: str) -> Iterator[tuple[Document, Original | None]]:
+    """Every return and void, sale by sale and in sequence, with its sale as it was sold."""
+    entries = ENTRIES_BY_DOCUMENT.format(schema=schema)
+    for row in stream(
+        connection,
+        f"""
+        SELECT {COLUMNS}, s.document_id, s.store, s.terminal, s.receipt_number,
+               {AS_MICROS.format("s.business_time")}, s.currency, s.policy_version, s.lines::text,
+               e.entries
+        FROM {schema}.journal j
+        LEFT JOIN (
+            SELECT * FROM {schema}.journal
+            WHERE type = {DocumentType.SALE.value} AND refusal IS NULL) s
+          ON s.document_id = j.original_id AND s.wallet_id = j.wallet_id
+             AND s.sequence < j.sequence
+        LEFT JOIN ({entries}) e ON e.document_id = j.document_id
+        WHERE j.refusal IS NULL AND j.type IN {RETURNS} ORDER BY j.original_id, j.sequence""",
+    ):
+        yield read_document(row, read_entries(row[-1])), _read_sale(row[-9:-1])
+
+
+def _read_sale(row: Sequence[Any]) -> Original | None:
+    """A sale before anything came back; None where there is none that can be read."""
+    if row[0] is None:
+        return None
+    try:
+        lines = lines_from_json(row[7])
+    except msgspec.MsgspecError:
+        return None
+    return Original(row[0], row[1], row[2], row[3], row[4], row[5], row[6], lines, {})
+
+
+def compare_announcements(connection: Connection, shard: int, event_type: str) -> CheckResult:
+    """Whether every batch that posted anything has its one event, and no event is of another."""
+    schema = schema_of(shard)
+    return compare(
+        connection,
+        audit.OUTBOX_COMPLETE,
+        f"""
+        SELECT batch_id AS place, concat('shard {shard}, batch ', batch_id, ', event ', id)
+                   AS subject,
+               CASE WHEN announced IS NULL THEN 'it is not in the outbox'
+                    WHEN batch_id IS NULL THEN 'it announces nothing that was posted'
+                    WHEN announced > 1 THEN concat('it is in the outbox ', announced, ' times') END
+                   AS details
+        FROM ({_posted_batches(shard)}) b
+        FULL JOIN (
+            SELECT id, count(*) AS announced FROM {schema}.outbox
+            WHERE type = '{event_type}' GROUP BY id) o USING (id)""",
+    )
+
+
+def compare_policies(connection: Connection, event_type: str) -> CheckResult:
+    """Whether every published policy has its one event; versions have no gap."""
+    return compare(
+        connection,
+        audit.OUTBOX_COMPLETE,
+        f"""
+        SELECT version AS place, concat('policy ', version, ', event ', id) AS subject,
+               concat_ws('; ',
+            CASE WHEN version <> place THEN 'a version before it is missing' END,
+            CASE WHEN announced IS NULL THEN 'it is not in the outbox'
+                 WHEN version IS NULL THEN 'it announces no policy'
+                 WHEN announced > 1 THEN concat('it is in the outbox ', announced, ' times') END)
+                   AS details
+        FROM (SELECT version, row_number() OVER (ORDER BY version) AS place,
+                     'policy-' || version AS id
+              FROM public.earn_policies) p
+        FULL JOIN (
+            SELECT id, count(*) AS announced FROM public.outbox
+            WHERE type = '{event_type}' GROUP BY id) o USING (id)""",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedBatch:
+    """A batch as it was posted, and the event that announces it."""
+
+    batch_id: int
+    data: bytes
+    documents: list[AnnouncedDocument]
+
+
+def announced_batches(
+    connection: Connection, shard: int, event_type: str
+) -> Iterator[AnnouncedBatch]:
+    """Every batch that has an event, with that event."""
+    schema = schema_of(shard)
+    for row in stream(
+        connection,
+        f"""
+        SELECT b.batch_id, o.data, d.documents
+        FROM ({_posted_batches(shard)}) b
+        JOIN {schema}.outbox o ON o.id = b.id AND o.type = '{event_type}'
+        JOIN (
+            SELECT j.batch_id, json_agg(json_build_array(
+                       j.document_id, j.wallet_id, j.type,
+                       {AS_MICROS.format("j.business_time")}, j.store, j.amount, j.original_id,
+                       j.currency, coalesce(e.entries, '[]'::json)))::text AS documents
+            FROM {schema}.journal j
+            LEFT JOIN (
+                SELECT document_id,
+                       json_agg(json_build_array(ordinal, kind, points, rule) ORDER BY ordinal)
+                           AS entries
+                FROM {schema}.entries GROUP BY document_id) e USING (document_id)
+            WHERE j.refusal IS NULL GROUP BY j.batch_id) d ON d.batch_id = b.batch_id""",
+    ):
+        yield AnnouncedBatch(row[0], bytes(row[1]), _documents_from_json(row[2]))
+
+
+def _posted_batches(shard: int) -> str:
+    """The batches with posted documents; the first of these names the batch's event."""
+    return f"""
+        SELECT batch_id, concat('{shard:02d}-', min(document_id)) AS id
+        FROM {schema_of(shard)}.journal WHERE refusal IS NULL GROUP BY batch_id"""
