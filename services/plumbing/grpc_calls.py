@@ -18,7 +18,7 @@ from plumbing.v1 import access_pb2
 from services.plumbing import errors
 from services.plumbing.auth import Caller, TokenVerifier, set_caller
 from services.plumbing.database import database_is_away
-from services.plumbing.telemetry import GRPC_HANDLED, GRPC_SECONDS
+from services.plumbing.telemetry import GRPC_HANDLED, GRPC_REFUSED, GRPC_SECONDS
 from services.plumbing.validation import Validation
 
 log = logging.getLogger("grpc")
@@ -218,6 +218,7 @@ class _Call:
     def _note(self, rid: str, started: float, code: grpc.StatusCode, reason: str) -> None:
         seconds = time.perf_counter() - started
         GRPC_HANDLED.labels(self._method, code.name).inc()
+        GRPC_REFUSED.labels(self._method, reason).inc()
         self._seconds.observe(seconds)
         log.info(
             "call",

@@ -11,6 +11,12 @@ from prometheus_client import Counter, Histogram, start_http_server
 GRPC_HANDLED = Counter(
     "grpc_server_handled_total", "Calls answered, by method and code.", ["grpc_method", "grpc_code"]
 )
+# A reason is a word of the contract; there are few.
+GRPC_REFUSED = Counter(
+    "grpc_server_refusals_total",
+    "Calls not answered with OK, by method and reason.",
+    ["grpc_method", "reason"],
+)
 GRPC_SECONDS = Histogram(
     "grpc_server_handling_seconds",
     "Seconds from a call's arrival to its answer.",

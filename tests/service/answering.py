@@ -39,6 +39,9 @@ class Answering:
         await self.server.stop(drain_seconds=0)
 
 
+Serving = Callable[[Answer], Awaitable[Answering]]
+
+
 async def start(answer: Answer, auth: AuthSettings) -> Answering:
     """A server that is to be stopped by who started it."""
 

@@ -14,7 +14,8 @@ import pytest
 
 from services.plumbing.database import engine
 from services.plumbing.embedded_postgres import PostgresServer, embedded_postgres
-from tests.service import ledger_history, servers
+from tests.service import answering, ledger_history, servers
+from tests.service.answering import Answer, Answering, Serving
 from tests.service.databases import Databases, spare_the_disk
 from tests.service.ledger_history import Audit
 from tests.service.members_calls import Members
@@ -76,6 +77,20 @@ async def serve(tokens: Tokens) -> AsyncIterator[Serve]:
 
     yield start
     for each in reversed(running):
+        await each.stop()
+
+
+@pytest.fixture
+async def serving(tokens: Tokens) -> AsyncIterator[Serving]:
+    """Starts servers that answer as they are told, which are stopped after the test."""
+    started: list[Answering] = []
+
+    async def start(answer: Answer) -> Answering:
+        started.append(await answering.start(answer, tokens.settings))
+        return started[-1]
+
+    yield start
+    for each in started:
         await each.stop()
 
 

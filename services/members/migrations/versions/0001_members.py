@@ -84,10 +84,3 @@ TABLES = """
 def upgrade() -> None:
     for statement in (TABLES, outbox.create_table("public"), inbox.TABLES):
         op.get_bind().exec_driver_sql(statement)
-
-
-def downgrade() -> None:
-    op.get_bind().exec_driver_sql(
-        "DROP TABLE inbox_parked, inbox_cursors, inbox, outbox, consents, cards, identities,"
-        " enrolment_requests, members; DROP SEQUENCE enrolments"
-    )
