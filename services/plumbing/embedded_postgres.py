@@ -38,6 +38,9 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it and wait until it answers. Refuses: PostgresFailed."""
+        postgres_cluster.while_passable(self._cluster.data, self._cluster.account, self._start)
+
+    def _start(self) -> None:
         self._cluster.make_startable()
         self._process = child_process.start(
             self._cluster.command,

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -30,6 +31,7 @@ SUPERUSER = "postgres"
 SOCKET_DIRECTORY_LENGTH_MAX = 89
 # Fast shutdown, then immediate shutdown, which the next start recovers from.
 STOP_STEPS = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0))
+ATTEMPTS_MAX = 3
 
 
 class PostgresFailed(Exception):  # noqa: N818 — an answer, not an accident
@@ -65,7 +67,7 @@ class Cluster:
 
     def make_startable(self) -> None:
         """Settle what an earlier run left behind and write the settings; before every start."""
-        _make_traversable(self.data, self.account)
+        _make_passable(self.data, self.account)
         _end_leftover(self.data, self.command)
         values = postgres_settings.settings(
             postgres_settings.machine_memory_bytes(), socket_directory=self.socket_directory
@@ -120,7 +122,7 @@ def prepare(directory: Path) -> Cluster:
     directory = directory.resolve()
     account = _system_account()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _make_traversable(binaries() / "postgres", account)
+    _make_passable(binaries() / "postgres", account)
     password = _password(directory, account)
     _initialise(directory, account)
     return Cluster(directory, account, password, _socket_directory(directory, account))
@@ -157,14 +159,34 @@ def _system_account() -> Account | None:
     return Account.named(SYSTEM_ACCOUNT)
 
 
-def _make_traversable(path: Path, account: Account | None) -> None:
+def while_passable(path: Path, account: Account | None, start: Callable[[], None]) -> None:
+    """Start what another account must reach by a path.
+
+    It is tried again when the way was closed meanwhile, as programs do that tidy up temporary
+    directories of theirs.
+    """
+    for _ in range(ATTEMPTS_MAX - 1):
+        try:
+            start()
+        except PostgresFailed:
+            if not _closed(path, account):
+                raise
+        else:
+            return
+    start()
+
+
+def _make_passable(path: Path, account: Account | None) -> None:
     """Let another account pass through the directories above a path, but not list them."""
+    for parent in _closed(path, account):
+        parent.chmod(parent.stat().st_mode | 0o001)
+
+
+def _closed(path: Path, account: Account | None) -> list[Path]:
+    """The directories above a path that another account may not pass through."""
     if account is None:
-        return
-    for parent in path.parents:
-        mode = parent.stat().st_mode
-        if not mode & 0o001:
-            parent.chmod(mode | 0o001)
+        return []
+    return [parent for parent in path.parents if not parent.stat().st_mode & 0o001]
 
 
 def _password(directory: Path, account: Account | None) -> str:
@@ -183,11 +205,7 @@ def _initialise(directory: Path, account: Account | None) -> None:
     data = directory / "postgres"
     if not data.exists():
         growing = directory / "postgres.new"
-        shutil.rmtree(growing, ignore_errors=True)
-        growing.mkdir(mode=0o700)
-        _give(growing, account)
-        _make_traversable(growing, account)
-        _run_initdb(growing, directory, account)
+        while_passable(growing, account, lambda: _grow(growing, directory, account))
         growing.rename(data)
     version = (data / "PG_VERSION").read_text().strip()
     if version != VERSION:
@@ -199,7 +217,11 @@ def _initialise(directory: Path, account: Account | None) -> None:
             _give(path, account)
 
 
-def _run_initdb(growing: Path, directory: Path, account: Account | None) -> None:
+def _grow(growing: Path, directory: Path, account: Account | None) -> None:
+    shutil.rmtree(growing, ignore_errors=True)
+    growing.mkdir(mode=0o700)
+    _give(growing, account)
+    _make_passable(growing, account)
     command = [str(binaries() / "initdb"), "--pgdata", str(growing), "--username", SUPERUSER]
     command += ["--auth", "scram-sha-256", "--pwfile", str(directory / "postgres.password")]
     command += ["--encoding", "UTF8", "--locale", "C", "--data-checksums"]
