@@ -1,7 +1,8 @@
 """Group commit: whatever queued while the last commit ran goes into the next, without a timer.
 
-One thread commits. A batch that fails for what is in it is halved until the poison stands alone; a batch whose connection
-broke is tried again, since whether it was committed is unknown and the commit function looks requests up by their ids.
+One thread commits. A batch that fails for what is in it is halved until the poison stands alone; a
+batch whose connection broke is tried again, since whether it was committed is unknown and the
+commit function looks requests up by their ids.
 """
 
 import asyncio
@@ -10,9 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from services.plumbing.database import connection_was_lost
 
@@ -24,8 +26,11 @@ Commit = Callable[[Sequence[Command]], Sequence[Answer]]
 Observe = Callable[[int, float], None]
 
 RETRY_SECONDS = 0.2
-# Serialization failure and deadlock: nothing was done, the same again may succeed.
-TRANSIENT = {"40001", "40P01"}
+# What is nobody's fault and passes: a serialization failure, a deadlock, a lock or a statement that
+# took too long, a server that only reads meanwhile (a standby, or one whose disk is full), and any
+# want of resources (class 53).
+TRANSIENT = {"40001", "40P01", "55P03", "57014", "25006"}
+TRANSIENT_CLASS = "53"
 
 
 class QueueIsFull(Exception):  # noqa: N818 — an answer to the caller
@@ -121,7 +126,7 @@ class GroupCommitter(Generic[Command, Answer]):
             return jobs
 
     def _settle(self, commands: Sequence[Command], *, deadline: float) -> list[Answer | Exception]:
-        """Commit; halve on poison; try again on a lost connection until the deadline (monotonic)."""
+        """Commit; halve on poison; try again what may pass until the deadline (monotonic)."""
         while True:
             try:
                 return list(self._commit(commands))
@@ -156,7 +161,8 @@ class GroupCommitter(Generic[Command, Answer]):
             by_loop.setdefault(job.loop, []).append((job, list(answers[start:end])))
             start = end
         for loop, settled in by_loop.items():
-            if not loop.is_closed():
+            # A loop that has ended, or ends just now, takes no answer; the others must get theirs.
+            with suppress(RuntimeError):
                 loop.call_soon_threadsafe(_resolve, settled)
 
 
@@ -171,5 +177,5 @@ def may_pass(error: Exception) -> bool:
     """Whether the same batch may go through when tried again."""
     if connection_was_lost(error):
         return True
-    original = getattr(error, "orig", None)
-    return isinstance(error, OperationalError) and getattr(original, "pgcode", None) in TRANSIENT
+    code = getattr(getattr(error, "orig", None), "pgcode", None) or ""
+    return isinstance(error, DBAPIError) and (code in TRANSIENT or code.startswith(TRANSIENT_CLASS))
