@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import psutil
 import pytest
 from plumbing.v1 import diagnostics_pb2, diagnostics_pb2_grpc
@@ -19,7 +20,7 @@ from plumbing.v1 import diagnostics_pb2, diagnostics_pb2_grpc
 from services.cli.platform import PlatformFailed, running_platform
 from services.cli.run_file import RunningPlatform
 from services.plumbing import child_process
-from services.plumbing.grpc_client import bearer, channel
+from services.plumbing.grpc_client import bearer
 from tests.processes import is_gone, wait_for
 
 READY_SECONDS_MAX = 15.0
@@ -69,12 +70,12 @@ def status(data: Path) -> dict[str, Any]:
 
 
 def ping(data: Path, service: str) -> str:
-    """A call with a token of `loyalty token`, which goes on until it is answered."""
+    """A call with a token of `loyalty token`, which waits for a server that is starting."""
     minted = loyalty(
         *("token", "--data", str(data), "--scope", "diagnostics.read", "--subject", "tester")
     )
     token = bearer(minted.stdout.strip())
-    with channel(RunningPlatform.load(data).grpc_address(service)) as opened:
+    with grpc.insecure_channel(RunningPlatform.load(data).grpc_address(service)) as opened:
         stub: Any = diagnostics_pb2_grpc.DiagnosticsServiceStub(opened)
         request = diagnostics_pb2.PingRequest(text=service)
         text: str = stub.Ping(request, metadata=token, wait_for_ready=True, timeout=30).text
