@@ -2,6 +2,7 @@
 
 import logging
 import select
+import socket
 import threading
 from collections.abc import Iterable
 
@@ -30,6 +31,8 @@ class CardCache:
         self._cards: dict[str, Card] = {}
         self._hearing = False
         self._closing = threading.Event()
+        # Wakes the listener when there is nothing to hear but the end.
+        self._ear, self._bell = socket.socketpair()
         # Counts what was forgotten, so that a look-up under way does not bring back what is stale.
         self._forgotten = 0
         self._lock = threading.Lock()
@@ -66,7 +69,10 @@ class CardCache:
 
     def close(self) -> None:
         self._closing.set()
+        self._bell.send(b"!")
         self._thread.join()
+        self._ear.close()
+        self._bell.close()
 
     def _forget(self, token: str | None) -> None:
         with self._lock:
@@ -96,7 +102,7 @@ class CardCache:
             # Only now: what changed before LISTEN was not heard of.
             self._hearing = True
             while not self._closing.is_set():
-                if select.select([driver], [], [], POLL_SECONDS)[0]:
+                if driver in select.select([driver, self._ear], [], [], POLL_SECONDS)[0]:
                     driver.poll()
                     if driver.closed:
                         raise OSError("connection closed")

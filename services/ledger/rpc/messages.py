@@ -12,7 +12,7 @@ from services.ledger.domain.documents import Balance, Document, DocumentType, En
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.receipt import explanation, receipt_texts
 from services.ledger.rpc import names
-from services.plumbing.errors import Refused
+from services.plumbing.errors import FieldViolation, Invalid, Refused
 
 
 def micros(time: Timestamp) -> int:
@@ -26,26 +26,32 @@ def timestamp(value: int) -> Timestamp:
 
 
 def read_sale(message: pos.Sale) -> Sale:
+    """Refuses: Invalid, for what the rules of validity cannot say cheaply enough."""
+    lines = [
+        Line(
+            line.sku,
+            line.quantity_thousandths,
+            line.amount_minor,
+            line.description,
+            tuple(line.category_path),
+            tuple(line.tags),
+            line.tax_minor,
+            line.discount_minor,
+            line.nature or 1,
+        )
+        for line in message.lines
+    ]
+    for number, read in enumerate(lines):
+        if read.tax > read.amount:
+            violation = FieldViolation(f"sale.lines[{number}].tax_minor", "exceeds amount_minor")
+            raise Invalid(f"{violation.field}: {violation.description}", violations=[violation])
     return Sale(
         message.store,
         message.terminal,
         message.receipt_number,
         micros(message.business_time),
         message.currency_code,
-        [
-            Line(
-                line.sku,
-                line.quantity_thousandths,
-                line.amount_minor,
-                line.description,
-                tuple(line.category_path),
-                tuple(line.tags),
-                line.tax_minor,
-                line.discount_minor,
-                line.nature or 1,
-            )
-            for line in message.lines
-        ],
+        lines,
     )
 
 

@@ -8,7 +8,7 @@ from loyalty.ledger.v1 import point_of_sale_pb2_grpc
 
 from services.ledger import metrics
 from services.ledger.card_cache import CardCache
-from services.ledger.domain.basket import lines_json
+from services.ledger.domain.basket import Sale, lines_json
 from services.ledger.domain.card_token import refuse_raw_card_number
 from services.ledger.domain.documents import (
     Document,
@@ -44,9 +44,10 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         context: Context,  # noqa: ARG002
     ) -> pos.RecordSaleResponse:
         try:
-            token = admit_sale(request.sale, current_caller())
+            sale = admit_sale(request.sale, current_caller())
+            token = request.sale.card_token
             card = self._cards.get(token) or (await self._look_up([token]))[token]
-            document = await self._shards.post_one(sale_command(request, card))
+            document = await self._shards.post_one(sale_command(request, sale, card))
         except Refused as refused:
             metrics.REFUSALS.labels(refused.reason).inc()
             raise
@@ -84,7 +85,7 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
     ) -> list[Document | Exception]:
         """Record the sales of a batch; one that is refused stands in its place as its refusal."""
         answers: list[Document | Exception | None] = [None] * len(requests)
-        admitted: list[tuple[int, str]] = []
+        admitted: list[tuple[int, str, Sale]] = []
         invalid = refused_items()
         for number, request in enumerate(requests):
             if number % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
@@ -93,21 +94,22 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
                 answers[number] = invalid[number]
                 continue
             try:
-                admitted.append((number, admit_sale(request.sale, caller)))
+                sale = admit_sale(request.sale, caller)
             except Refused as refused:
                 answers[number] = refused
-        cards = {token: card for _, token in admitted if (card := self._cards.get(token))}
-        missing = [token for _, token in admitted if token not in cards]
+            else:
+                admitted.append((number, request.sale.card_token, sale))
+        cards = {token: card for _, token, _ in admitted if (card := self._cards.get(token))}
+        missing = [token for _, token, _ in admitted if token not in cards]
         if missing:
             cards |= await self._look_up(missing)
         commands = []
-        for count, (number, token) in enumerate(admitted):
+        for count, (number, token, sale) in enumerate(admitted):
             if count % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
                 await asyncio.sleep(0)
-            commands.append(sale_command(requests[number], cards[token]))
-        for (number, _), answer in zip(
-            admitted, await self._shards.post_all(commands), strict=True
-        ):
+            commands.append(sale_command(requests[number], sale, cards[token]))
+        posted = await self._shards.post_all(commands)
+        for (number, _, _), answer in zip(admitted, posted, strict=True):
             answers[number] = answer
         return [answer for answer in answers if answer is not None]
 
@@ -164,10 +166,8 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         request: pos.QuoteSaleRequest,
         context: Context,  # noqa: ARG002
     ) -> pos.QuoteSaleResponse:
-        token = admit_sale(request.sale, current_caller())
-        quoted = await asyncio.to_thread(
-            self._quotes.quote, messages.read_sale(request.sale), token
-        )
+        sale = admit_sale(request.sale, current_caller())
+        quoted = await asyncio.to_thread(self._quotes.quote, sale, request.sale.card_token)
         response = pos.QuoteSaleResponse(
             balance=messages.write_balance(quoted.balance),
             receipt_texts=receipt_texts(quoted.entries, quoted.balance),
@@ -189,16 +189,14 @@ def fill_taken_back(
     response.receipt_texts.extend(receipt_texts(document.entries, document.balance))
 
 
-def admit_sale(sale: pos.Sale, caller: Caller) -> str:
-    """The card token of a sale the caller may record. Refuses: RawCardNumber, FOREIGN_STORE."""
-    token = sale.card_token
-    refuse_raw_card_number(token)
+def admit_sale(sale: pos.Sale, caller: Caller) -> Sale:
+    """A sale the caller may record. Refuses: RawCardNumber, FOREIGN_STORE, INVALID_REQUEST."""
+    refuse_raw_card_number(sale.card_token)
     caller.require_store(sale.store)
-    return token
+    return messages.read_sale(sale)
 
 
-def sale_command(request: pos.RecordSaleRequest, card: Card) -> RecordSale:
-    sale = messages.read_sale(request.sale)
+def sale_command(request: pos.RecordSaleRequest, sale: Sale, card: Card) -> RecordSale:
     lines = lines_json(sale.lines)
     body = names.body_hash(
         "sale",
