@@ -47,7 +47,9 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
     database = engine(settings.database_url, pool_size=settings.database_pool_size)
     with transaction(database) as connection:
         count = shard_storage.count(connection)
-    committing = engine(settings.database_url, pool_size=count, settings=BY_INDEX_ONLY)
+    committing = engine(
+        settings.database_url, pool_size=count, settings=BY_INDEX_ONLY, checks_first=False
+    )
     shards = Shards(
         committing,
         count,

@@ -19,17 +19,24 @@ CONNECT_TIMEOUT_SECONDS = 5
 NO_SETTINGS: Mapping[str, str] = {}
 
 
-def engine(url: str, *, pool_size: int = 8, settings: Mapping[str, str] = NO_SETTINGS) -> Engine:
+def engine(
+    url: str,
+    *,
+    pool_size: int = 8,
+    settings: Mapping[str, str] = NO_SETTINGS,
+    checks_first: bool = True,
+) -> Engine:
     """An engine with a bounded pool and bounded statements, in UTC.
 
-    settings are PostgreSQL's own, for every session of the engine.
+    settings are PostgreSQL's own, for every session of the engine. checks_first asks a connection
+    whether it still lives before each use; who tries again by itself can do without.
     """
     created = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
-        pool_pre_ping=True,
+        pool_pre_ping=checks_first,
         # Statements' parameters carry personal data; errors, and so logs, must not.
         hide_parameters=True,
         connect_args={

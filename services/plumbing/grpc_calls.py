@@ -18,6 +18,7 @@ from plumbing.v1 import access_pb2
 from services.plumbing import errors
 from services.plumbing.auth import Caller, TokenVerifier, set_caller
 from services.plumbing.database import database_is_away
+from services.plumbing.draining import CallsUnderWay
 from services.plumbing.telemetry import GRPC_HANDLED, GRPC_REFUSED, GRPC_SECONDS
 from services.plumbing.validation import Validation
 
@@ -117,9 +118,10 @@ def refusal_of(error: Exception) -> errors.Refused | None:
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Wraps every unary method once, at its first call, and answers from then on by look-up."""
 
-    def __init__(self, *, verifier: TokenVerifier, domain: str) -> None:
+    def __init__(self, *, verifier: TokenVerifier, domain: str, under_way: CallsUnderWay) -> None:
         self._verifier = verifier
         self._domain = domain
+        self._under_way = under_way
         self._validation = Validation()
         self._wrapped: dict[str, MethodHandler] = {}
 
@@ -146,6 +148,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             verifier=self._verifier,
             validation=self._validation,
             domain=self._domain,
+            under_way=self._under_way,
         )
         return grpc.unary_unary_rpc_method_handler(
             call.answer,
@@ -167,6 +170,7 @@ class _Call:
         verifier: TokenVerifier,
         validation: Validation,
         domain: str,
+        under_way: CallsUnderWay,
     ) -> None:
         self._method = method
         self._handle = handle
@@ -174,6 +178,7 @@ class _Call:
         self._verifier = verifier
         self._validation = validation
         self._domain = domain
+        self._under_way = under_way
         self._seconds = GRPC_SECONDS.labels(method)
         self._answered = GRPC_HANDLED.labels(method, "OK")
 
@@ -181,6 +186,7 @@ class _Call:
         started = time.perf_counter()
         request_id, token = _metadata(context)
         try:
+            self._under_way.enter()
             caller = self._verifier.known(token) if token else None
             if caller is None:
                 caller = await self._authenticate(token)
@@ -202,6 +208,8 @@ class _Call:
                 status, reason = status_of(refusal, self._domain), refusal.reason
             self._note(rid, started, _CODES[status.code], reason)
             await context.abort_with_status(rpc_status.to_status(status))
+        finally:
+            self._under_way.leave()
         self._answered.inc()
         self._seconds.observe(time.perf_counter() - started)
         if log.isEnabledFor(logging.DEBUG):

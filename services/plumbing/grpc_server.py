@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from plumbing.v1 import diagnostics_pb2, diagnostics_pb2_grpc
 
 from services.plumbing.auth import TokenVerifier
+from services.plumbing.draining import CallsUnderWay
 from services.plumbing.grpc_calls import CallInterceptor
 
 log = logging.getLogger("server")
@@ -46,14 +48,17 @@ class Server:
 
     grpc: grpc.aio.Server
     port: int
+    under_way: CallsUnderWay
     health: health.aio.HealthServicer
     names: Sequence[str]
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     async def stop(self, *, drain_seconds: float) -> None:
         """Say so to load balancers, let calls under way end, then close what they used."""
+        deadline = time.monotonic() + drain_seconds
         await self.health.enter_graceful_shutdown()
-        await self.grpc.stop(drain_seconds)
+        await self.under_way.end(seconds_max=drain_seconds)
+        await self.grpc.stop(max(deadline - time.monotonic(), 0.0))
         for close in self.closers:
             await close()
 
@@ -74,8 +79,9 @@ async def start(
 
     domain is the ErrorInfo domain of refusals, such as "ledger.loyalty.example".
     """
+    under_way = CallsUnderWay()
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(verifier=verifier, domain=domain)],
+        interceptors=[CallInterceptor(verifier=verifier, domain=domain, under_way=under_way)],
         options=OPTIONS,
         maximum_concurrent_rpcs=CONCURRENT_CALLS_MAX,
     )
@@ -102,7 +108,7 @@ async def start(
     for name in ("", *names):
         await status.set(name, health_pb2.HealthCheckResponse.SERVING)
     log.info("serving", extra={"port": port})
-    return Server(grpc=server, port=port, health=status, names=names)
+    return Server(grpc=server, port=port, under_way=under_way, health=status, names=names)
 
 
 async def serve_until_told(server: Server, *, drain_seconds: float) -> None:

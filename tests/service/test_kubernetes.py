@@ -48,6 +48,7 @@ def manifests(request: pytest.FixtureRequest) -> list[Document]:
 
 @pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
 def test_every_document_is_strictly_valid(manifests: list[Document], version: str) -> None:
+    assert manifests
     for document in manifests:
         validate(document, version, strict=True)
 

@@ -99,7 +99,7 @@ def test_every_process_finds_all_it_needs(
         for settings in settings_of(container):
             # A migration answers nobody, so it believes nobody's tokens.
             if container.container["name"] != "migrate" or settings is not AuthSettings:
-                read(settings, container, manifests, monkeypatch)
+                assert read(settings, container, manifests, monkeypatch)
 
 
 def test_every_servers_ports_are_those_of_its_settings(

@@ -175,6 +175,7 @@ async def test_caller_who_leaves_ends_the_call(serving: Serving, tokens: Tokens)
     async with asyncio.timeout(10):
         await ended.wait()
     await until(lambda: answered("CANCELLED") == before + 1)
+    assert ended.is_set()
 
 
 async def test_answered_calls_are_counted_and_timed(serving: Serving, tokens: Tokens) -> None:

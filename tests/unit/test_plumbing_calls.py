@@ -59,6 +59,7 @@ def test_the_wider_scope_opens_everybody_s() -> None:
     access = Access("members.read", "members.read.own", "")
     admitted = admit(caller("members.read", "members.read.own"), access)
     admitted.require_own("members/2")
+    assert not admitted.own_only
 
 
 def test_the_narrower_scope_opens_the_subject_s_own_alone() -> None:

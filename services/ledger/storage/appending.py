@@ -18,7 +18,9 @@ from sqlalchemy import Connection
 
 from services.ledger.domain.documents import Document, DocumentType
 from services.ledger.domain.wallet import WalletState
+from services.plumbing import outbox
 from services.plumbing.database import array, copy_rows, copy_text
+from services.plumbing.outbox import Event
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SALE = DocumentType.SALE
@@ -54,10 +56,11 @@ def append(
     *,
     documents: Sequence[Document],
     wallets: Iterable[WalletState],
+    event: Event | None,
     post_time: int,
 ) -> None:
-    """Write a batch: documents, entries, lots, the wallets as they are now, and a sum an
-    account.
+    """Write a batch: documents, entries, lots, the wallets as they are now, a sum an account,
+    and the event that announces it.
     """
     batch_id = documents[0].document_id
     posted = [document for document in documents if not document.refused]
@@ -70,6 +73,7 @@ def append(
         _wallets(schema, posted, wallets),
         _accounts(schema, posted, batch_id),
         _batch(schema, posted, batch_id, post_time),
+        outbox.insertion(schema, [event]) if event else NOTHING,
     ]
     # One round trip; each statement is small beside its own.
     connection.exec_driver_sql(

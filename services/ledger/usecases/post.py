@@ -92,17 +92,15 @@ def _post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
         answers = batch.answers(commands)
         if batch.documents:
             now = shard.clock()
+            posted = [document for document in batch.documents if not document.refused]
             appending.append(
                 connection,
                 shard.schema,
                 documents=batch.documents,
                 wallets=wallets.values(),
+                event=shard.announce(shard.number, posted, now) if posted else None,
                 post_time=now,
             )
-            posted = [document for document in batch.documents if not document.refused]
-            if posted:
-                event = shard.announce(shard.number, posted, now)
-                outbox.append(connection, shard.schema, [event])
     return answers
 
 

@@ -1,6 +1,7 @@
 """The directory of cards, the earn policies, and a schema for each shard."""
 
 from alembic import context, op
+from alembic.util import CommandError
 
 from services.plumbing import inbox, outbox
 
@@ -154,4 +155,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("books are not undone; restore a backup")
+    raise CommandError("books are not undone; restore a backup")
