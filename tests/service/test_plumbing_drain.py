@@ -8,6 +8,7 @@ from plumbing.v1 import diagnostics_pb2, diagnostics_pb2_grpc
 
 from tests.service import answering
 from tests.service.answering import ASKED, Answering
+from tests.service.refusals import refused
 from tests.service.tokens import Tokens
 
 SCOPE = "members.read"
@@ -63,4 +64,30 @@ async def test_stopping_does_not_wait_for_ever(tokens: Tokens) -> None:
         await server.server.stop(drain_seconds=0.2)
     with pytest.raises(grpc.aio.AioRpcError):
         await call
+    await server.channel.close()
+
+
+async def test_a_call_that_comes_late_is_told_to_ask_again(tokens: Tokens) -> None:
+    started, released = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        started.set()
+        await released.wait()
+
+    server = await answering.start(wait, tokens.settings)
+    call = server.stub.GetMember(ASKED, metadata=tokens.bearer(SCOPE))
+    await started.wait()
+    stopping = asyncio.create_task(server.server.stop(drain_seconds=30))
+    # Without the retries of our own clients, which would not show it.
+    options = [("grpc.enable_retries", 0)]
+    address = f"127.0.0.1:{server.server.port}"
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        stub = diagnostics_pb2_grpc.DiagnosticsServiceStub(channel)
+        token = tokens.bearer("diagnostics.read")
+        await asyncio.sleep(0)
+        late = await refused(stub.Ping(diagnostics_pb2.PingRequest(), metadata=token))
+    assert (late.code, late.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_STOPPING")
+    released.set()
+    assert (await call).member.name == ASKED.name
+    await stopping
     await server.channel.close()
