@@ -4,7 +4,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from services.ledger.domain.basket import MICROS_PER_SECOND
-from services.ledger.domain.posting import Limits
+from services.ledger.domain.circumstances import Limits
 from services.plumbing.config import ServerSettings
 
 SECONDS_PER_DAY = 86_400

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from sqlalchemy import Engine
 
 from services.ledger import events, metrics
+from services.ledger.domain.circumstances import Limits
 from services.ledger.domain.documents import Command, Document
-from services.ledger.domain.posting import Limits
 from services.ledger.domain.refusals import OutcomeUnknown, QueueFull
 from services.ledger.storage.shards import shard_of
 from services.ledger.usecases.post import Answer, Shard, open_shard, post

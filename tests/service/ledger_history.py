@@ -10,6 +10,7 @@ from services.cli.audit import ANNOUNCEMENTS
 from services.ledger import events
 from services.ledger.domain.audit import CheckResult, combined
 from services.ledger.domain.basket import Line, Sale, lines_json
+from services.ledger.domain.circumstances import Limits
 from services.ledger.domain.documents import (
     AdjustPoints,
     CardState,
@@ -28,7 +29,6 @@ from services.ledger.domain.policy import (
     Rule,
     Settings,
 )
-from services.ledger.domain.posting import Limits
 from services.ledger.usecases.audit import prove_policies, prove_shard
 from services.ledger.usecases.policies import Policies
 from services.ledger.usecases.post import Answer, open_shard, post

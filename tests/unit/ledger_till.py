@@ -6,6 +6,7 @@ import uuid
 import msgspec
 
 from services.ledger.domain.basket import Line, Sale, lines_json
+from services.ledger.domain.circumstances import Circumstances, Limits, Rules
 from services.ledger.domain.documents import (
     AdjustPoints,
     CardState,
@@ -19,14 +20,8 @@ from services.ledger.domain.documents import (
     ReturnedLine,
 )
 from services.ledger.domain.policy import PointKind, Policy
-from services.ledger.domain.posting import (
-    Circumstances,
-    Limits,
-    Rules,
-    TakenBack,
-    decide,
-    original_of,
-)
+from services.ledger.domain.posting import decide
+from services.ledger.domain.returning import TakenBack, original_of
 from services.ledger.domain.wallet import WalletState
 from tests.unit.ledger_baskets import NOON, REDEEMABLE, micros
 

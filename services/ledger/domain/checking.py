@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import msgspec
 
 from services.ledger.domain.basket import lines_from_json
+from services.ledger.domain.circumstances import Rules
 from services.ledger.domain.documents import Account, Document, DocumentType, Entry, Original
 from services.ledger.domain.earning import Grant
 from services.ledger.domain.policy import Clawback, PointKind
-from services.ledger.domain.posting import Rules, TakenBack, changed_grants, part_of
+from services.ledger.domain.returning import TakenBack, changed_grants, part_of
 from services.plumbing.errors import Refused
 
 # A rule, a kind, and its points.

@@ -22,7 +22,7 @@ from services.ledger.domain.documents import (
     Original,
 )
 from services.ledger.domain.policy import PointKind
-from services.ledger.domain.posting import TakenBack
+from services.ledger.domain.returning import TakenBack
 from services.ledger.domain.wallet import WalletState
 from services.plumbing.database import array, text_array
 from services.plumbing.pages import WHOLE_NUMBER_MAX

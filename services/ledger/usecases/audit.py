@@ -16,8 +16,8 @@ from services.ledger.domain.audit import (
     announcement_differences,
 )
 from services.ledger.domain.checking import check_document
+from services.ledger.domain.circumstances import Rules
 from services.ledger.domain.documents import Document, Original
-from services.ledger.domain.posting import Rules
 from services.ledger.storage import audit_streams, audit_sums, journal, policies
 from services.ledger.storage.shards import count, schema
 from services.ledger.storage.snapshot import take_snapshot

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine
 
 from services.ledger.domain import refusals
 from services.ledger.domain.basket import Sale
+from services.ledger.domain.circumstances import Circumstances, Limits, Rules, with_titles
 from services.ledger.domain.documents import (
     Command,
     Document,
@@ -16,15 +17,8 @@ from services.ledger.domain.documents import (
     RecordReturn,
     RecordSale,
 )
-from services.ledger.domain.posting import (
-    Circumstances,
-    Limits,
-    Rules,
-    decide,
-    is_origin,
-    original_of,
-    with_titles,
-)
+from services.ledger.domain.posting import decide
+from services.ledger.domain.returning import is_origin, original_of
 from services.ledger.domain.wallet import WalletState
 from services.ledger.storage import appending, journal, policies, posting
 from services.ledger.storage.shards import schema as schema_of

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Engine
 
-from services.ledger.domain import posting
+from services.ledger.domain import selling
 from services.ledger.domain.basket import Sale
+from services.ledger.domain.circumstances import Circumstances, Limits, Rules
 from services.ledger.domain.documents import CardState, Document, Flag
-from services.ledger.domain.posting import Circumstances, Limits, Rules
 from services.ledger.domain.wallet import WalletState
 from services.ledger.storage import accounts, directory, policies
 from services.ledger.storage.shards import schema, shard_of
@@ -45,7 +45,7 @@ class Quotes:
                 )
         circumstances = Circumstances(rules, self.limits, self.clock(), lambda: 0)
         state = CardState(card.state) if card else CardState.ACTIVE
-        document = posting.quote(sale, state, wallet, circumstances)
+        document = selling.quote(sale, state, wallet, circumstances)
         unknown = card is None or not card.known
         flags = Flag.UNKNOWN_CARD if unknown else Flag.NONE
         return msgspec.structs.replace(document, flags=flags)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 
 from services.ledger.domain.checking import check_document
+from services.ledger.domain.circumstances import Rules, with_titles
 from services.ledger.domain.documents import Document, DocumentType, Entry, Lot, LotUse
 from services.ledger.domain.policy import Rule
-from services.ledger.domain.posting import Rules, with_titles
 from services.ledger.domain.refusals import EntryNotFound, WalletNotFound
 from services.ledger.storage import accounts, directory, journal, policies
 from services.ledger.storage.accounts import WalletBalance

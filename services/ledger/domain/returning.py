@@ -1,0 +1,278 @@
+"""Returns and voids: afterwards a wallet stands as if only the rest had been bought.
+
+Points are recomputed from the lines that are left, never prorated. Pure; time is an argument.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from services.ledger.domain import refusals
+from services.ledger.domain.basket import Line, NumberedLine, lines_from_json
+from services.ledger.domain.circumstances import Circumstances, check_time
+from services.ledger.domain.documents import (
+    Document,
+    DocumentType,
+    Entry,
+    Lot,
+    LotId,
+    LotUse,
+    Original,
+    RecordReturn,
+)
+from services.ledger.domain.earning import Earning, Grant
+from services.ledger.domain.policy import Clawback, PointKind
+from services.ledger.domain.selling import issued
+from services.ledger.domain.wallet import WalletState
+
+QUALIFYING = PointKind.QUALIFYING
+
+
+# What of a line comes back: its number, quantity and amount.
+class TakenBack(msgspec.Struct, frozen=True):
+    line: int
+    quantity: int
+    amount: int
+
+
+def taken_back(original: Original, command: RecordReturn) -> list[TakenBack]:
+    """What a return takes back. Refuses: UnknownLine, ReturnExceedsSale."""
+    if not command.lines:
+        numbers = range(1, len(original.lines) + 1)
+        rest = [left for number in numbers if (left := left_of(original, number))]
+        if not rest:
+            raise refusals.ReturnExceedsSale("everything of the sale was returned before")
+        return rest
+    found = []
+    for asked in command.lines:
+        if asked.line > len(original.lines):
+            raise refusals.UnknownLine(f"the sale has no line {asked.line}", line=str(asked.line))
+        found.append(part_of(original, asked.line, asked.quantity))
+    if len({back.line for back in found}) != len(found):
+        raise refusals.UnknownLine("a line is named twice")
+    return found
+
+
+def left_of(original: Original, number: int) -> TakenBack | None:
+    """All of a line that was not returned before; None when nothing is left."""
+    if number not in original.returned:
+        line = original.lines[number - 1]
+        return TakenBack(number, line.quantity, line.amount)
+    quantity, amount = original.returned[number]
+    line = original.lines[number - 1]
+    if quantity >= line.quantity:
+        return None
+    return TakenBack(number, line.quantity - quantity, line.amount - amount)
+
+
+def part_of(original: Original, number: int, quantity: int) -> TakenBack:
+    """So much of a line; its amount is what the whole is worth less what the rest is worth."""
+    left = left_of(original, number)
+    if left is None or quantity > left.quantity:
+        bought = original.lines[number - 1].quantity
+        raise refusals.ReturnExceedsSale(
+            f"line {number}: {quantity / 1000:g} wanted back, "
+            f"{(left.quantity if left else 0) / 1000:g} of {bought / 1000:g} left",
+            line=str(number),
+        )
+    if quantity in (0, left.quantity):
+        return left
+    line = original.lines[number - 1]
+    kept = share(line.amount, left.quantity - quantity, line.quantity)
+    return TakenBack(number, quantity, left.amount - kept)
+
+
+def share(amount: int, part: int, whole: int) -> int:
+    """The part of an amount, rounded half up: what is kept, so that parts add up to the whole."""
+    return (2 * amount * part + whole) // (2 * whole)
+
+
+def kept_lines(original: Original, back: Iterable[TakenBack] = ()) -> list[NumberedLine]:
+    """The lines as if only what was not returned had been bought, under their old numbers."""
+    returned = dict(original.returned)
+    for taken in back:
+        quantity, amount = returned.get(taken.line, (0, 0))
+        returned[taken.line] = quantity + taken.quantity, amount + taken.amount
+    kept = []
+    for number, line in enumerate(original.lines, 1):
+        if number not in returned:
+            kept.append((number, line))
+            continue
+        quantity, amount = returned[number]
+        if quantity < line.quantity:
+            kept.append((number, part_line(line, line.quantity - quantity, line.amount - amount)))
+    return kept
+
+
+def part_line(line: Line, quantity: int, amount: int) -> Line:
+    return msgspec.structs.replace(
+        line,
+        quantity=quantity,
+        amount=amount,
+        tax=share(line.tax, quantity, line.quantity),
+        discount=share(line.discount, quantity, line.quantity),
+    )
+
+
+def is_origin(document: Document, command: RecordReturn) -> bool:
+    """Whether a document is the sale that a return names, by its id or by its receipt."""
+    if document.type is not DocumentType.SALE or document.refused:
+        return False
+    if document.wallet_id != command.wallet_id:
+        return False
+    origin = command.origin
+    if origin.sale_id:
+        return document.document_id == origin.sale_id
+    return (document.store, document.terminal, document.receipt_number) == (
+        origin.store,
+        origin.terminal,
+        origin.receipt_number,
+    )
+
+
+def original_of(sale: Document) -> Original:
+    """A sale as a return of it sees it when nothing came back yet."""
+    return Original(
+        sale.document_id,
+        sale.store,
+        sale.terminal,
+        sale.receipt_number,
+        sale.business_time,
+        sale.currency,
+        sale.policy_version,
+        lines_from_json(sale.lines_json),
+        {},
+    )
+
+
+def check_original(command: RecordReturn, original: Original | None) -> Original:
+    """Refuses: UnknownSale, SaleVoided, SaleHasReturns, ReturnBeforeSale."""
+    if original is None:
+        raise refusals.UnknownSale("no such sale is recorded for this card")
+    if original.voided:
+        raise refusals.SaleVoided("the sale was voided")
+    if command.void and original.return_ids:
+        raise refusals.SaleHasReturns("goods of the sale were returned; return the rest instead")
+    if command.business_time < original.business_time:
+        raise refusals.ReturnBeforeSale("the business time lies before that of the sale")
+    return original
+
+
+def record_return(
+    command: RecordReturn,
+    wallet: WalletState,
+    circumstances: Circumstances,
+    found: Original | None,
+) -> Document:
+    """Refuses: what check_time, check_original and taken_back refuse."""
+    check_time(command.business_time, circumstances)
+    original = check_original(command, found)
+    back = taken_back(original, command)
+    changes = changed_grants(original, back, circumstances.rules.earning(original.policy_version))
+    document_id = circumstances.next_id()
+    into_negative = clawback_of(circumstances, original) is Clawback.ALLOW_NEGATIVE
+    posted = post_changes(document_id, changes, wallet, original, into_negative=into_negative)
+    return Document(
+        document_id,
+        command.wallet_id,
+        command.request_id,
+        command.body_hash,
+        DocumentType.VOID if command.void else DocumentType.RETURN,
+        command.business_time,
+        wallet.balance,
+        wallet.next_sequence(),
+        command.store,
+        command.terminal,
+        command.receipt_number,
+        original.currency,
+        msgspec.json.encode(back).decode(),
+        -sum(taken.amount for taken in back),
+        original_id=original.document_id,
+        policy_version=original.policy_version,
+        points_forgiven=posted.forgiven,
+        entries=posted.entries,
+        lots=posted.lots,
+        lot_uses=posted.uses,
+    )
+
+
+def clawback_of(circumstances: Circumstances, original: Original) -> Clawback:
+    policy = circumstances.rules.book.version(original.policy_version)
+    return policy.settings.clawback
+
+
+def changed_grants(
+    original: Original, back: Sequence[TakenBack], earning: Earning
+) -> list[tuple[PointKind, int, Grant]]:
+    """By how much each rule's points change when these lines go, recomputed from what is left."""
+    before = points_of(original, kept_lines(original), earning)
+    after = points_of(original, kept_lines(original, back), earning)
+    changes = []
+    for effect in (*before, *(effect for effect in after if effect not in before)):
+        _, kind = effect
+        had = before[effect].points if effect in before else 0
+        has = after[effect].points if effect in after else 0
+        if has != had:
+            changes.append((kind, has - had, before.get(effect) or after[effect]))
+    return changes
+
+
+def points_of(
+    original: Original, lines: Iterable[NumberedLine], earning: Earning
+) -> dict[tuple[str, PointKind], Grant]:
+    """What lines of a sale earn, by rule and kind."""
+    grants = earning.earn(lines, store=original.store, business_time=original.business_time)
+    return {(grant.rule, kind): grant for grant in grants for kind in grant.kinds}
+
+
+@dataclass(slots=True)
+class _Posted:
+    entries: list[Entry]
+    lots: list[Lot]
+    uses: list[LotUse]
+    forgiven: int = 0
+
+
+def post_changes(
+    document_id: int,
+    changes: Sequence[tuple[PointKind, int, Grant]],
+    wallet: WalletState,
+    original: Original,
+    *,
+    into_negative: bool,
+) -> _Posted:
+    """Post what a return changes: a lot where points come, a clawback where some go.
+
+    What comes stands first: where one rule gives way to another, the points of the one pay for
+    those of the other before anything is forgiven.
+    """
+    posted = _Posted([], [], [])
+    for kind, change, grant in sorted(changes, key=lambda change: change[1] < 0):
+        points = change
+        ordinal = len(posted.entries) + 1
+        if kind is QUALIFYING:
+            wallet.qualifying += points
+        elif points > 0:
+            lot, repaid = wallet.credit(
+                (document_id, ordinal), points, earn_time=original.business_time
+            )
+            posted.lots.append(lot)
+            posted.uses += repaid
+        else:
+            own = own_lots(wallet, (original.document_id, *original.return_ids, document_id))
+            uses, forgiven = wallet.claw_back(
+                ordinal, -points, own=own, into_negative=into_negative
+            )
+            posted.uses += uses
+            posted.forgiven += forgiven
+            points += forgiven
+        if points:
+            posted.entries.append(issued(ordinal, kind, points, grant))
+    return posted
+
+
+def own_lots(wallet: WalletState, document_ids: Sequence[int]) -> list[LotId]:
+    """The lots that a sale opened, and those that returns of it did; in the order of documents."""
+    own = [lot_id for lot_id in wallet.lots if lot_id[0] in document_ids]
+    return sorted(own, key=lambda lot_id: (document_ids.index(lot_id[0]), lot_id[1]))

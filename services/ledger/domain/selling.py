@@ -1,0 +1,116 @@
+"""Sales: what a basket earns, posted to a wallet. Pure; time is an argument."""
+
+from collections.abc import Sequence
+
+from services.ledger.domain import refusals
+from services.ledger.domain.basket import Sale
+from services.ledger.domain.circumstances import Circumstances, check_time
+from services.ledger.domain.documents import (
+    Account,
+    Balance,
+    CardState,
+    Document,
+    DocumentType,
+    Entry,
+    Flag,
+    Lot,
+    LotUse,
+    RecordSale,
+)
+from services.ledger.domain.earning import Grant
+from services.ledger.domain.policy import PointKind
+from services.ledger.domain.wallet import WalletState
+
+# Bound once: looking a member up in its class costs as much as making an entry.
+ISSUANCE = Account.ISSUANCE
+SALE = DocumentType.SALE
+ACTIVE = CardState.ACTIVE.value
+REDEEMABLE = PointKind.REDEEMABLE
+
+
+def record_sale(
+    command: RecordSale, wallet: WalletState, circumstances: Circumstances, *, duplicate: bool
+) -> Document:
+    """Refuses: CardBlocked, BusinessTimeInFuture, BusinessTimeTooOld, NoPolicyInForce,
+    WrongCurrency.
+    """
+    sale = command.sale
+    if command.card_state != ACTIVE:
+        raise refusals.CardBlocked("the card is blocked", state=CardState(command.card_state).name)
+    check_time(sale.business_time, circumstances)
+    earning = circumstances.rules.earning_at(sale.business_time, sale.currency)
+    grants = earning.earn(
+        enumerate(sale.lines, 1), store=sale.store, business_time=sale.business_time
+    )
+    document_id = circumstances.next_id()
+    entries, lots, uses = credit_grants(document_id, grants, wallet, sale.business_time)
+    flags = 0
+    if duplicate:
+        flags |= Flag.POSSIBLE_DUPLICATE.value
+    if command.unknown_card:
+        flags |= Flag.UNKNOWN_CARD.value
+    return Document(
+        document_id,
+        command.wallet_id,
+        command.request_id,
+        command.body_hash,
+        SALE,
+        sale.business_time,
+        Balance(wallet.available, wallet.pending, wallet.qualifying, wallet.lifetime),
+        wallet.next_sequence(),
+        sale.store,
+        sale.terminal,
+        sale.receipt_number,
+        sale.currency,
+        command.lines_json,
+        sum([line.amount for line in sale.lines]),
+        flags,
+        policy_version=earning.policy.version,
+        entries=entries,
+        lots=lots,
+        lot_uses=uses,
+    )
+
+
+def credit_grants(
+    document_id: int, grants: Sequence[Grant], wallet: WalletState, business_time: int
+) -> tuple[list[Entry], list[Lot], list[LotUse]]:
+    """Post grants to a wallet: an entry for each rule and kind, a lot for each redeemable one."""
+    entries: list[Entry] = []
+    lots: list[Lot] = []
+    uses: list[LotUse] = []
+    for grant in grants:
+        for kind in grant.kinds:
+            ordinal = len(entries) + 1
+            entries.append(issued(ordinal, kind, grant.points, grant))
+            if kind is REDEEMABLE:
+                lot, repaid = wallet.credit(
+                    (document_id, ordinal), grant.points, earn_time=business_time
+                )
+                lots.append(lot)
+                uses += repaid
+            else:
+                wallet.qualifying += grant.points
+    return entries, lots, uses
+
+
+def issued(ordinal: int, kind: PointKind, points: int, grant: Grant) -> Entry:
+    return Entry(
+        ordinal,
+        kind,
+        ISSUANCE,
+        points,
+        grant.rule,
+        grant.policy_version,
+        grant.lines,
+        grant.basis,
+        grant.title,
+    )
+
+
+def quote(
+    sale: Sale, card_state: CardState, wallet: WalletState, circumstances: Circumstances
+) -> Document:
+    """The document a sale would become. Refuses what record_sale refuses."""
+    command = RecordSale(wallet.wallet_id, "", "", sale, "", card_state, unknown_card=False)
+    return record_sale(command, wallet, circumstances, duplicate=False)
