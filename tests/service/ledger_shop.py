@@ -1,10 +1,11 @@
 """A shop whose tills, and whose care and marketing people, call the ledger as they usually do."""
 
+import asyncio
 import functools
 import itertools
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -23,6 +24,7 @@ from services.ledger.usecases.policies import Policies
 from services.plumbing.database import engine, transaction
 from tests.service.contents import Contents, contents
 from tests.service.databases import Databases
+from tests.service.refusals import refused
 from tests.service.servers import Running
 from tests.service.tokens import Metadata, Tokens
 
@@ -36,6 +38,8 @@ EVERYTHING = (
 )
 BOTH = (pos.POINT_KIND_REDEEMABLE, pos.POINT_KIND_QUALIFYING)
 LONG_AGO_SECONDS = 1_000_000_000
+POLL_SECONDS = 0.01
+POLLS_MAX = 1_500
 # Sales of a test lie a second apart, none of them ahead of now.
 _seconds = itertools.count(int(time.time()) - 50_000)
 _numbers = itertools.count(1)
@@ -190,6 +194,26 @@ class Shop:
         answer = await self.marketing.PublishEarnPolicy(request, metadata=self.everything)
         return answer.policy
 
+    async def waiting_for_locks(self) -> bool:
+        """Whether a transaction waits for another."""
+        found = self.rows(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(found[0][0])
+
+    async def has_heard(self, card: str, reason: str) -> None:
+        """Wait until sales with a card are refused for a reason.
+
+        They are in a foreign currency, so they are refused in any case and move nothing.
+        """
+
+        async def heard() -> bool:
+            wrong = sale(card, currency_code="XTS")
+            return (await refused(self.record(wrong))).reason == reason
+
+        await eventually(heard, what=f"{reason} of a card")
+
     def contents(self) -> Contents:
         return contents(self.database_url)
 
@@ -210,6 +234,14 @@ class Shop:
             "terminal": "1",
             "business_time": next_moment(),
         }
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], *, what: str) -> None:
+    for _ in range(POLLS_MAX):
+        if await condition():
+            return
+        await asyncio.sleep(POLL_SECONDS)
+    raise TimeoutError(f"{what} did not happen within {POLLS_MAX * POLL_SECONDS:g} s")
 
 
 def wallet_of(recorded: str) -> str:
