@@ -75,13 +75,17 @@ def lock_subject(connection: Connection, subject: str) -> None:
 
 
 def append(connection: Connection, schema: str, events: Sequence[Event]) -> None:
-    """Announce events when the connection's transaction commits."""
-    statement, values = insertion(schema, events)
-    connection.exec_driver_sql(statement, tuple(values))
+    """Announce events, if there are any, when the connection's transaction commits."""
+    if events:
+        statement, values = insertion(schema, events)
+        connection.exec_driver_sql(statement, tuple(values))
 
 
 def insertion(schema: str, events: Sequence[Event]) -> tuple[str, list[object]]:
-    """The statement of append and its values, for who sends it along with others."""
+    """The statement of append and its values, for who sends it along with others.
+
+    There is at least one event.
+    """
     rows = ",".join(["(%s, %s, %s, %s, %s)"] * len(events))
     values: list[object] = [
         value

@@ -49,16 +49,17 @@ def databases(postgres: PostgresServer) -> Databases:
 
 @pytest.fixture
 def database(databases: Databases) -> Iterator[Callable[[str], str]]:
-    """Gives the URL of a service's migrated, empty database, which is dropped after the test."""
-    created: list[str] = []
+    """Gives the URL of a service's migrated, empty database for as long as the test runs."""
+    created: list[tuple[str, str]] = []
 
     def create(service: str) -> str:
-        created.append(databases.create(service))
-        return created[-1]
+        url = databases.create(service)
+        created.append((service, url))
+        return url
 
     yield create
-    for url in created:
-        databases.drop(url)
+    for service, url in created:
+        databases.give_back(service, url)
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +68,10 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
 
 
 @pytest.fixture
-async def serve(tokens: Tokens) -> AsyncIterator[Serve]:
+async def serve(
+    tokens: Tokens,
+    database: Callable[[str], str],  # noqa: ARG001 — given back after the services have stopped
+) -> AsyncIterator[Serve]:
     """Starts services in this process, which are stopped after the test."""
     running: list[Running] = []
 

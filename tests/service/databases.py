@@ -1,4 +1,4 @@
-"""Databases of services: migrated once, copied for every test that asks."""
+"""Databases of services: migrated once, copied when asked for, and put back to be used again."""
 
 import importlib
 import uuid
@@ -8,21 +8,34 @@ from sqlalchemy import make_url
 
 from services.plumbing.database import migrate
 from services.plumbing.embedded_postgres import PostgresServer
+from tests.service.recycling import Contents, original, put_back
 
 # What a service's migrations are told, where they are told anything.
 MIGRATION_OPTIONS: dict[str, dict[str, object]] = {"ledger": {"shards": 2}}
 
 
 class Databases:
-    """Of one database server; every URL it gives is a fresh database's."""
+    """Of one database server; every URL it gives is a database as good as new."""
 
     def __init__(self, postgres: PostgresServer) -> None:
         self._postgres = postgres
-        self._templates: set[str] = set()
+        self._templates: dict[str, Contents] = {}
+        self._spares: dict[str, list[str]] = {}
 
     def create(self, service: str) -> str:
-        """The URL of a new, migrated database of a service."""
-        return self._create(service, f" TEMPLATE {self._template(service)} STRATEGY FILE_COPY")
+        """The URL of a migrated database of a service in which nothing has happened yet."""
+        template = self._template(service)
+        spares = self._spares.get(service)
+        if spares:
+            return spares.pop()
+        return self._create(service, f" TEMPLATE {template} STRATEGY FILE_COPY")
+
+    def give_back(self, service: str, url: str) -> None:
+        """Let another test have what one has used."""
+        if put_back(url, self._templates[self._template(service)]):
+            self._spares.setdefault(service, []).append(url)
+        else:
+            self.drop(url)
 
     def create_empty(self) -> str:
         """The URL of a new database with nothing in it."""
@@ -42,8 +55,9 @@ class Databases:
             self._postgres.create_database(name)
             migrations = importlib.import_module(f"services.{service}.main").MIGRATIONS
             options = MIGRATION_OPTIONS.get(service, {})
-            migrate(self._postgres.url_of(name), migrations, **options)
-            self._templates.add(name)
+            url = self._postgres.url_of(name)
+            migrate(url, migrations, **options)
+            self._templates[name] = original(url)
         return name
 
     def _execute(self, statement: str) -> None:
