@@ -12,13 +12,20 @@ from sqlalchemy import Connection
 from services.ledger.domain import audit
 from services.ledger.domain.audit import AnnouncedDocument, CheckResult
 from services.ledger.domain.basket import lines_from_json
-from services.ledger.domain.documents import Document, DocumentType, Original
+from services.ledger.domain.documents import Balance, Document, DocumentType, Original
 from services.ledger.storage.audit_sums import compare
-from services.ledger.storage.journal import AS_MICROS, COLUMNS, read_document
+from services.ledger.storage.journal import AS_MICROS
 from services.ledger.storage.shards import schema as schema_of
 from services.ledger.storage.streams import ENTRIES_BY_DOCUMENT, read_entries, stream
 
 _documents_from_json = msgspec.json.Decoder(list[AnnouncedDocument]).decode
+
+NO_BALANCE = Balance()
+# What a document is recomputed from.
+_COLUMNS = f"""
+    j.document_id, j.wallet_id, j.type, {AS_MICROS.format("j.business_time")}, j.store, j.currency,
+    j.lines::text, j.amount, j.original_id, j.policy_version, j.points_forgiven, j.actor,
+    j.reason"""
 
 RETURNS = f"({DocumentType.RETURN.value}, {DocumentType.VOID.value})"
 
@@ -28,11 +35,11 @@ def sales_and_adjustments(connection: Connection, schema: str) -> Iterator[Docum
     entries = ENTRIES_BY_DOCUMENT.format(schema=schema)
     for row in stream(
         connection,
-        f"SELECT {COLUMNS}, e.entries FROM {schema}.journal j"
+        f"SELECT {_COLUMNS}, e.entries FROM {schema}.journal j"
         f" LEFT JOIN ({entries}) e USING (document_id)"
         f" WHERE j.refusal IS NULL AND j.type NOT IN {RETURNS} ORDER BY j.document_id",
     ):
-        yield read_document(row, read_entries(row[-1]))
+        yield _read_document(row)
 
 
 def returns(connection: Connection, schema: str) -> Iterator[tuple[Document, Original | None]]:
@@ -41,7 +48,7 @@ def returns(connection: Connection, schema: str) -> Iterator[tuple[Document, Ori
     for row in stream(
         connection,
         f"""
-        SELECT {COLUMNS}, s.document_id, s.store, s.terminal, s.receipt_number,
+        SELECT {_COLUMNS}, s.document_id, s.store, s.terminal, s.receipt_number,
                {AS_MICROS.format("s.business_time")}, s.currency, s.policy_version, s.lines::text,
                e.entries
         FROM {schema}.journal j
@@ -53,7 +60,30 @@ def returns(connection: Connection, schema: str) -> Iterator[tuple[Document, Ori
         LEFT JOIN ({entries}) e ON e.document_id = j.document_id
         WHERE j.refusal IS NULL AND j.type IN {RETURNS} ORDER BY j.original_id, j.sequence""",
     ):
-        yield read_document(row, read_entries(row[-1])), _read_sale(row[-9:-1])
+        yield _read_document(row), _read_sale(row[-9:-1])
+
+
+def _read_document(row: Sequence[Any]) -> Document:
+    """A document of _COLUMNS, with the entries that stand last."""
+    return Document(
+        document_id=row[0],
+        wallet_id=row[1],
+        request_id="",
+        body_hash="",
+        type=DocumentType(row[2]),
+        business_time=row[3],
+        balance=NO_BALANCE,
+        store=row[4],
+        currency=row[5],
+        lines_json=row[6],
+        amount=row[7],
+        original_id=row[8],
+        policy_version=row[9],
+        points_forgiven=row[10],
+        actor=row[11],
+        reason=row[12],
+        entries=read_entries(row[-1]),
+    )
 
 
 def _read_sale(row: Sequence[Any]) -> Original | None:
