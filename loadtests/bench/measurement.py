@@ -80,7 +80,8 @@ class Measurement:
     def _take_turns(self, contestants: Sequence[Contestant], found: Found) -> None:
         if Contestant.NAIVE in contestants:
             self._naive = NaiveLedger.beside(self._subject.database_url, wallets=self._plan.wallets)
-        self._subject.checkpoint()
+        if contestants:
+            self._subject.settle()
         for number in range(1, self._plan.rounds + 1):
             for contestant in contestants:
                 turn = self._take_turn[contestant]()
@@ -88,7 +89,7 @@ class Measurement:
                 self._say(f"round {number} {contestant}: {turn.sentence()}")
 
     def _growth_rounds(self) -> list[Turn]:
-        self._subject.checkpoint()
+        self._subject.settle()
         turns = []
         for _ in range(self._plan.rounds):
             turns.append(self._bulk())

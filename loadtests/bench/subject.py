@@ -54,15 +54,11 @@ class Subject:
             raise NotDurable(f"the database runs with {found}")
         return found | {"server_version": version}
 
-    def checkpoint(self) -> None:
-        """Write everything out, so that rounds that follow start alike."""
-        with self.database.connect() as connection:
-            driver = connection.connection.driver_connection
-            assert driver is not None  # noqa: S101 — for the type checker: it is connected
-            driver.autocommit = True
-            with driver.cursor() as cursor:
-                cursor.execute("SET statement_timeout = 0; CHECKPOINT")
-            driver.autocommit = False
+    def settle(self) -> None:
+        """Do now what the database would do in the background, so that rounds start alike."""
+        with self.database.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for statement in ("SET statement_timeout = 0", "VACUUM ANALYZE", "CHECKPOINT"):
+                connection.exec_driver_sql(statement)
 
     def sales(self) -> int:
         """How many sales the journal has."""
