@@ -1,0 +1,227 @@
+"""A platform of real processes whose parts a test kills, stops and starts again."""
+
+import os
+import random
+import signal
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import psycopg2
+from loyalty.ledger.v1 import earn_policy_pb2, earn_policy_pb2_grpc, point_of_sale_pb2
+from sqlalchemy import make_url
+
+from services.cli import probes, status
+from services.cli.platform import running_platform
+from services.cli.ports import PortInUse, choose_ports
+from services.cli.run_file import RunningPlatform
+from services.cli.service_table import AUDIENCE
+from services.ledger.storage.shards import schema
+from services.plumbing import child_process
+from services.plumbing.development_issuer import open_issuer
+from services.plumbing.grpc_client import bearer
+from tests.processes import is_gone, wait_for
+
+# Below the ports that systems hand out to outgoing connections.
+PORT_BASES = range(20_000, 30_000)
+SHARDS = 2
+BACK_SECONDS_MAX = 60.0
+TOKEN_SECONDS = 3600
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+class Programme:
+    """A platform on a data directory, at ports that stay the same when it is started again."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self._port_base = free_port_base()
+        self._issuer = open_issuer(data_dir / "issuer", audience=AUDIENCE)
+        self._running = ExitStack()
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        # A slow machine must not turn the draining of calls into losing them.
+        environment = {"LEDGER_DRAIN_SECONDS": "60", "LEDGER_SHARDS": str(SHARDS)}
+        self._running.enter_context(
+            running_platform(self.data_dir, port_base=self._port_base, environment=environment)
+        )
+
+    def stop(self) -> None:
+        self._running.close()
+
+    @property
+    def platform(self) -> RunningPlatform:
+        """As it stands now: what was started again has another process."""
+        return RunningPlatform.load(self.data_dir)
+
+    @property
+    def ledger_address(self) -> str:
+        return self.platform.grpc_address("ledger")
+
+    @property
+    def ledger_url(self) -> str:
+        return self.platform.database_urls["ledger"]
+
+    def bearer(self, *scopes: str, subject: str = "tester") -> Metadata:
+        return bearer(self._issuer.mint(subject, scopes, ["*"], TOKEN_SECONDS))
+
+    def process(self, name: str) -> psutil.Process:
+        found = self.platform.process(name).found()
+        assert found is not None, f"{name} does not run"
+        return found
+
+    def restarts(self, name: str) -> int:
+        return self.platform.process(name).restarts
+
+    def end(self, *names: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send each a signal, one right after the other, and wait for their end."""
+        processes = [self.process(name) for name in names]
+        for process in processes:
+            process.send_signal(number)
+        pids = [process.pid for process in processes]
+        wait_for(lambda: all(map(is_gone, pids)), what="the end", seconds=BACK_SECONDS_MAX)
+
+    def kill_up(self) -> None:
+        """Kill `loyalty up` alone, without a word."""
+        os.kill(self.platform.pid, signal.SIGKILL)
+        self._running.close()
+
+    def kill_everything(self) -> None:
+        """Kill `loyalty up` and all it started, without a word."""
+        platform = self.platform
+        for pid in (platform.pid, *(process.pid for process in platform.processes)):
+            # Told by the end of the first, some may be gone already.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._running.close()
+
+    def last_words(self) -> str:
+        """The end of what `loyalty up` logged."""
+        return child_process.last_lines(self.data_dir / "logs" / "up.log")
+
+    def wait_until_healthy(self) -> None:
+        def healthy() -> bool:
+            return status.read(self.platform, now=time.time()).healthy
+
+        wait_for(healthy, what="a healthy platform", seconds=BACK_SECONDS_MAX)
+
+    @contextmanager
+    def nothing_started_again(self) -> Iterator[None]:
+        """While the block runs, what dies stays away."""
+        up = psutil.Process(self.platform.pid)
+        up.suspend()
+        try:
+            yield
+        finally:
+            up.resume()
+
+    @contextmanager
+    def second_ledger(self) -> Iterator[str]:
+        """One more ledger server on the same database; gives its address."""
+        ports = choose_ports(0)
+        address = f"127.0.0.1:{ports.grpc['ledger']}"
+        own = {
+            "LEDGER_GRPC_ADDRESS": address,
+            "LEDGER_METRICS_PORT": str(ports.metrics["ledger"]),
+        }
+        command = list(self.platform.process("ledger").command)
+        process = child_process.start(
+            command,
+            environment={**os.environ, **self.platform.environment(), **own},
+            log=self.data_dir / "logs" / "second-ledger.log",
+        )
+        try:
+            wait_for(lambda: probes.serves_grpc(address), what="a second ledger", seconds=60)
+            yield address
+        finally:
+            child_process.stop(process)
+
+    @contextmanager
+    def books_locked(self) -> Iterator[psycopg2.extensions.connection]:
+        """While the block runs, or until the connection closes, no sale can be posted."""
+        connection = connect(self.ledger_url)
+        try:
+            with connection.cursor() as cursor:
+                tables = ", ".join(f"{schema(shard)}.wallets" for shard in range(SHARDS))
+                cursor.execute(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
+            yield connection
+        finally:
+            connection.close()
+
+    def sales_queued(self) -> int:
+        """How many commands wait for a commit, as the ledger's metrics say."""
+        address = self.platform.process("ledger").metrics_address
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+            lines = page.read().decode().splitlines()
+        depths = [line.split()[-1] for line in lines if line.startswith("ledger_queue_depth{")]
+        return sum(int(float(depth)) for depth in depths)
+
+    def sessions_waiting(self) -> int:
+        """How many sessions of the ledger's database wait for a lock."""
+        return self.count(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+
+    def count(self, query: str) -> int:
+        ((found,),) = self.rows(query)
+        return int(found)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query to the ledger's database."""
+        connection = connect(self.ledger_url)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(query)
+                return cursor.fetchall()
+        finally:
+            connection.close()
+
+    def publish_policy(self) -> None:
+        """A point of both kinds per dollar from a year ago on."""
+        policy = earn_policy_pb2.EarnPolicy(
+            currency_code="USD",
+            rules=[
+                earn_policy_pb2.EarnRule(
+                    rule="base",
+                    title="1 point per dollar",
+                    per_amount=earn_policy_pb2.PointsPerAmount(points=1, per_minor=100),
+                    kinds=[
+                        point_of_sale_pb2.POINT_KIND_REDEEMABLE,
+                        point_of_sale_pb2.POINT_KIND_QUALIFYING,
+                    ],
+                )
+            ],
+        )
+        policy.effective_time.FromDatetime(datetime.now(UTC) - timedelta(days=365))
+        request = earn_policy_pb2.PublishEarnPolicyRequest(
+            request_id=str(uuid.uuid4()), policy=policy
+        )
+        with grpc.insecure_channel(self.ledger_address) as channel:
+            stub = earn_policy_pb2_grpc.EarnPolicyServiceStub(channel)
+            stub.PublishEarnPolicy(request, metadata=self.bearer("policies.write"), timeout=30)
+
+
+def connect(url: str) -> "psycopg2.extensions.connection":
+    plain = make_url(url).set(drivername="postgresql")
+    return psycopg2.connect(plain.render_as_string(hide_password=False))
+
+
+def free_port_base() -> int:
+    """Where all the ports of a platform are free now."""
+    for base in random.sample(PORT_BASES, 50):
+        try:
+            choose_ports(base)
+        except PortInUse:
+            continue
+        return base
+    raise AssertionError("no ports are free")
