@@ -25,7 +25,7 @@ from tests.service.members_calls import Members
 from tests.service.refusals import refused
 from tests.service.servers import start
 from tests.service.tokens import Tokens
-from tests.service.waiting import until
+from tests.service.waiting import until, waits_for_a_lock
 
 PATIENCE_SECONDS = 60
 
@@ -144,19 +144,6 @@ def metrics_of(port: int) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         text: str = answer.read().decode()
         return text
-
-
-def waits_for_a_lock(url: str) -> bool:
-    reading = engine(url, pool_size=1)
-    try:
-        with transaction(reading) as connection:
-            waiting: int = connection.exec_driver_sql(
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            ).scalar_one()
-            return waiting > 0
-    finally:
-        reading.dispose()
 
 
 async def until_stopping(stub: "members_pb2_grpc.MembersServiceAsyncStub") -> None:

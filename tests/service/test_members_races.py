@@ -7,9 +7,11 @@ from collections import Counter
 import grpc
 from loyalty.members.v1 import events_pb2, members_pb2
 
+from services.plumbing.database import engine, transaction
 from tests.service.contents import contents
-from tests.service.members_calls import Members, cards
+from tests.service.members_calls import Members, active, cards
 from tests.service.refusals import Refusal, refused
+from tests.service.waiting import until, waits_for_a_lock
 
 TOGETHER = 16
 
@@ -119,3 +121,20 @@ async def test_events_of_one_member_stand_in_the_order_they_happened(members: Me
     happened = [member.cards[-1].card_token for member in by_version]
     announced = [events_pb2.CardIssued.FromString(event.data) for event in members.announced()[1:]]
     assert [event.card_token for event in announced] == ["card-0", *happened]
+
+
+async def test_enrolment_whose_caller_left_is_whole_and_answers_the_retry(
+    members: Members,
+) -> None:
+    request = members_pb2.EnrolMemberRequest(request_id=str(uuid.uuid4()), card_token="card-1")
+    blocking = engine(members.database_url, pool_size=1)
+    with transaction(blocking) as connection:
+        connection.exec_driver_sql("LOCK TABLE identities IN SHARE MODE")
+        call = members.stub.EnrolMember(request, metadata=members.everything)
+        await until(lambda: waits_for_a_lock(members.database_url))
+        assert call.cancel()
+    blocking.dispose()
+    answered = await members.stub.EnrolMember(request, metadata=members.everything)
+    assert cards(answered.member) == active("card-1")
+    assert list((await members.list_members()).members) == [answered.member]
+    assert members.announced_types() == ["MemberEnrolled", "CardIssued"]

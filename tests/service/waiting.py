@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from services.plumbing.database import engine, transaction
+
 TIMEOUT_SECONDS = 20.0
 POLL_SECONDS = 0.01
 
@@ -22,3 +24,17 @@ def wait_until(condition: Callable[[], object], timeout_seconds: float = TIMEOUT
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(POLL_SECONDS)
+
+
+def waits_for_a_lock(url: str) -> bool:
+    """Whether a session of a database waits for another."""
+    reading = engine(url, pool_size=1)
+    try:
+        with transaction(reading) as connection:
+            waiting: int = connection.exec_driver_sql(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ).scalar_one()
+            return waiting > 0
+    finally:
+        reading.dispose()
