@@ -68,6 +68,8 @@ class CardCache:
         return card
 
     def close(self) -> None:
+        if self._closing.is_set():
+            return
         self._closing.set()
         self._bell.send(b"!")
         self._thread.join()
