@@ -3,6 +3,7 @@
 Written in the transaction that made them true, read in the order of transactions without gaps.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,7 @@ from datetime import datetime
 from psycopg2 import Binary
 from sqlalchemy import Connection, Engine
 
-from services.plumbing.database import transaction
+from services.plumbing.database import database_is_away, transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +112,19 @@ def read(connection: Connection, schema: str, after: Position, *, limit: int) ->
 
 
 def newest_age_seconds(engine: Engine, schema: str) -> float:
-    """How long ago the newest event was announced; zero for an empty outbox."""
-    with transaction(engine) as connection:
-        age: float = (
-            connection.exec_driver_sql(
-                "SELECT coalesce(extract(epoch FROM now() - time), 0)::float"
-                f" FROM {schema}.outbox ORDER BY xid DESC, position DESC LIMIT 1"
-            ).scalar_one_or_none()
-            or 0.0
-        )
-    return age
+    """How long ago the newest event was announced: zero for an empty outbox, not a number while the
+    database is away.
+    """
+    query = (
+        "SELECT coalesce(extract(epoch FROM now() - time), 0)::float"
+        f" FROM {schema}.outbox ORDER BY xid DESC, position DESC LIMIT 1"
+    )
+    try:
+        with transaction(engine) as connection:
+            age: float | None = connection.exec_driver_sql(query).scalar_one_or_none()
+    except Exception as error:
+        # One metric that cannot be read must not hide all the others.
+        if database_is_away(error):
+            return math.nan
+        raise
+    return age or 0.0

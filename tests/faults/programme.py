@@ -157,13 +157,16 @@ class Programme:
         finally:
             connection.close()
 
-    def sales_queued(self) -> int:
-        """How many commands wait for a commit, as the ledger's metrics say."""
-        address = self.platform.process("ledger").metrics_address
+    def metric(self, process: str, name: str) -> list[str]:
+        """What a process says of a metric, one value for each set of labels."""
+        address = self.platform.process(process).metrics_address
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
             lines = page.read().decode().splitlines()
-        depths = [line.split()[-1] for line in lines if line.startswith("ledger_queue_depth{")]
-        return sum(int(float(depth)) for depth in depths)
+        return [line.split()[-1] for line in lines if line.startswith(f"{name}{{")]
+
+    def sales_queued(self) -> int:
+        """How many commands wait for a commit."""
+        return sum(int(float(depth)) for depth in self.metric("ledger", "ledger_queue_depth"))
 
     def sessions_waiting(self) -> int:
         """How many sessions of the ledger's database wait for a lock."""

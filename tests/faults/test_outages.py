@@ -81,6 +81,8 @@ async def test_database_away_for_long_is_told_to_the_tills_with_advice(
             await until(lambda: programme.sessions_waiting() == SHARDS)
             await asyncio.to_thread(programme.end, "postgres")
             await until(lambda: reasons(tills) >= {"OUTCOME_UNKNOWN", "DATABASE_DOWN"}, 60)
+            # Who watches is not left alone meanwhile.
+            assert programme.metric("ledger", "ledger_outbox_age_seconds") == ["NaN"] * SHARDS
     assert_advised(tills.failures)
     prove(programme, tills)
 
