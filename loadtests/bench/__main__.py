@@ -33,9 +33,13 @@ def main() -> None:
     names = [key.name for key in KEYS if key.name in arguments.only]
     report.save(report.document(found, plan=plan, names=names, settings=settings), arguments.output)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    console.print(", ".join(f"{name} {value}" for name, value in settings.items()))
+    if settings:
+        console.print(", ".join(f"{name} {value}" for name, value in settings.items()))
     console.print(report.table_of(found, names))
-    console.print(report.shares_table(found))
+    if found.turns or found.grown:
+        console.print(report.shares_table(found))
+    if sentence := report.noise(found):
+        console.print(f"[yellow]{sentence}[/]")
     console.print(f"written to {arguments.output}")
 
 

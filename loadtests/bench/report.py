@@ -21,6 +21,7 @@ from loadtests.bench.measurement import BULK_IN_FLIGHT, UNARY_IN_FLIGHT, Plan
 from loadtests.bench.subject import GENERATORS
 
 CPU_INFO = Path("/proc/cpuinfo")
+NOISE_CORE_SHARE_MIN = 0.10
 
 
 def values_of(found: Found) -> dict[str, float | None]:
@@ -97,16 +98,30 @@ def shares_table(found: Found) -> Table:
     table.add_column("contestant")
     for heading in ("least", "median", "most", "server", "postgres", "generators", "others"):
         table.add_column(heading, justify="right")
-    for name, turns in found.turns.items():
+    measured = {str(name): turns for name, turns in found.turns.items()}
+    if found.grown:
+        measured |= {"bulk, empty": found.empty, "bulk, grown": found.grown}
+    for name, turns in measured.items():
         scale, unit = (1000.0, " ms") if name.startswith("idle") else (1.0, "")
         shown = [min(t.value for t in turns), median(turns), max(t.value for t in turns)]
         table.add_row(
-            str(name),
+            name,
             *(f"{value * scale:,.{2 if unit else 0}f}{unit}" for value in shown),
             *(f"{_share(turns, process):.0%}" for process in turns[0].usage.seconds),
             f"{statistics.median(t.usage.others_core_share for t in turns):.0%}",
         )
     return table
+
+
+def noise(found: Found) -> str | None:
+    """A sentence where other processes took part of the cores; None where the machine was ours."""
+    turns = [turn for turns in (*found.turns.values(), found.empty, found.grown) for turn in turns]
+    if not turns:
+        return None
+    share = statistics.median(turn.usage.others_core_share for turn in turns)
+    if share < NOISE_CORE_SHARE_MIN:
+        return None
+    return f"other processes took {share:.0%} of the cores: every rate is lower than it could be"
 
 
 def machine() -> dict[str, object]:

@@ -158,6 +158,15 @@ def test_every_key_can_be_measured_alone(name: str) -> None:
     assert [key for key in found if key in NAMES] == [name]
 
 
+def test_noise_of_other_processes_is_told() -> None:
+    loud = Usage(wall_seconds=2.0, seconds=USAGE.seconds, others_seconds=2.0)
+
+    assert report.noise(measured()) is None
+    told = report.noise(Found(turns={Contestant.BULK: [Turn(1.0, 1.0, loud)]}))
+    assert told is not None
+    assert "other processes took" in told
+
+
 def test_usage_is_what_was_spent_between_two_samples() -> None:
     start = Sample(time=10.0, seconds={"server": 1.0, "postgres": 2.0}, machine_seconds=100.0)
     end = Sample(time=12.0, seconds={"server": 2.0, "postgres": 2.5}, machine_seconds=103.0)
