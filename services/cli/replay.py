@@ -2,7 +2,6 @@
 
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -31,6 +30,7 @@ from services.cli.tokens import mint
 
 DAY = timedelta(days=1)
 INTERRUPTED = 130
+WATCH_SECONDS = 1.0
 # The sales are years old; a till's clock that far back is a fault in any other programme.
 ENVIRONMENT = {"LEDGER_SALE_AGE_DAYS_MAX": "36500"}
 TOKEN_SECONDS = 86_400
@@ -53,7 +53,8 @@ def run(data: Path, *, fresh: bool, stay: bool, port_base: int) -> None:
         _fail(f"{error.code().name}: {error.details()}")
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    typer.echo(outcome.as_json())
+    if not stay:
+        typer.echo(outcome.as_json())
     if not outcome.audit_ok:
         raise typer.Exit(1)
 
@@ -71,13 +72,14 @@ def _run(directory: Path, *, port_base: int, stay: bool, console: Console) -> Ou
     ):
         if progress.last_closed_day is None:
             _open_programme(platform, year.households(), console)
-        shown = follow(days, total=(last_day - first_day).days + 1, console=console)
-        closed_days = _replay(platform, shown)
-        outcome = _outcome(platform, closed_days.progress.replay_seconds, console)
+        if first_day <= last_day:
+            total = (last_day - first_day).days + 1
+            _replay(platform, follow(days, total=total, console=console))
+        outcome = _outcome(platform, console)
         show_summary(outcome, console)
         if stay:
             show_where_to_look(platform, console)
-            _wait_for_end()
+            _wait_for_end(platform)
     return outcome
 
 
@@ -100,17 +102,15 @@ def _open_programme(platform: RunningPlatform, households: Sequence[int], consol
     )
 
 
-def _replay(platform: RunningPlatform, days: Iterable[PreparedDay]) -> ClosedDays:
-    closed_days = ClosedDays(ProgressFile(platform.data_dir))
-    steps: list[CloseStep] = [closed_days]
+def _replay(platform: RunningPlatform, days: Iterable[PreparedDay]) -> None:
+    steps: list[CloseStep] = [ClosedDays(ProgressFile(platform.data_dir))]
     token = _token(platform, "demo/tills", "sales.write")
     with Tills(ledger_address=platform.grpc_address("ledger"), token=token) as tills:
         tills.require_old_sales_taken()
         replay_days(days, tills, steps)
-    return closed_days
 
 
-def _outcome(platform: RunningPlatform, replay_seconds: float, console: Console) -> Outcome:
+def _outcome(platform: RunningPlatform, console: Console) -> Outcome:
     console.print("proving the books")
     database_url = platform.database_urls["ledger"]
     report = run_audit(database_url)
@@ -119,15 +119,17 @@ def _outcome(platform: RunningPlatform, replay_seconds: float, console: Console)
     return Outcome(
         results=read_results(database_url),
         audit_ok=report.ok,
-        replay_seconds=replay_seconds,
+        replay_seconds=ProgressFile(platform.data_dir).read().replay_seconds,
         total_seconds=time.time() - psutil.Process().create_time(),
     )
 
 
-def _wait_for_end() -> None:
-    """Until Ctrl-C, which is the wanted end."""
+def _wait_for_end(platform: RunningPlatform) -> None:
+    """Until Ctrl-C, which is the wanted end. Refuses: ReplayError when the platform ends itself."""
     with suppress(KeyboardInterrupt):
-        threading.Event().wait()
+        while platform.is_alive():
+            time.sleep(WATCH_SECONDS)
+        raise ReplayError("the platform has ended")
 
 
 @contextmanager

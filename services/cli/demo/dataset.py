@@ -51,6 +51,7 @@ class Year:
         folder = _data_folder()
         # One thread: reading shares the machine with the servers.
         self._connection = duckdb.connect(config={"threads": 1})
+        self._connection.execute(_NO_BAR)
         transactions = self._connection.read_parquet(
             str(folder / "transactions.parquet"), file_row_number=True
         )
@@ -96,7 +97,9 @@ class Year:
         """A cursor of its own for each result, so that results can be read side by side."""
         self._connection.execute(_LINES)
         self._connection.execute(_CONTENTS)
-        return self._connection.cursor()
+        cursor = self._connection.cursor()
+        cursor.execute(_NO_BAR)
+        return cursor
 
 
 def _data_folder() -> Path:
@@ -114,6 +117,9 @@ def _until_missing(segments: list[str | None]) -> tuple[str, ...]:
         path.append(segment)
     return tuple(path)
 
+
+# The screen has a bar already.
+_NO_BAR = "SET enable_progress_bar = false"
 
 # Dollars are stored as floating point; the nearest DECIMAL is the amount that was meant.
 _LINES = """

@@ -1,5 +1,6 @@
 """The chain's tills: they send a day's sales and, when unsure, the same ones again."""
 
+import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,7 @@ class Tills:
             request_serializer=None,
             response_deserializer=point_of_sale_pb2.BatchRecordSalesResponse.FromString,
         )
+        self._closing = threading.Event()
         self._pool = ThreadPoolExecutor(CALLS_IN_FLIGHT, thread_name_prefix="till")
 
     def __enter__(self) -> "Tills":
@@ -56,6 +58,7 @@ class Tills:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
+        self._closing.set()
         self._pool.shutdown(cancel_futures=True)
         self._channel.close()
 
@@ -85,7 +88,8 @@ class Tills:
         while not self._is_recorded(batch):
             if time.monotonic() > deadline:
                 raise ReplayError("the ledger does not record the sales; is it up?")
-            time.sleep(RETRY_PAUSE_SECONDS)
+            if self._closing.wait(RETRY_PAUSE_SECONDS):
+                raise ReplayError("interrupted")
 
     def _is_recorded(self, batch: PreparedBatch) -> bool:
         try:
