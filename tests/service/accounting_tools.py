@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import beancount.loader
@@ -19,9 +20,10 @@ INSTALL_SECONDS_MAX = 240
 TOOL_SECONDS_MAX = 60
 
 
-def installed_hledger() -> str:
-    """The path of hledger, which Debian packages and PyPI does not; installed where we may."""
-    if (path := shutil.which("hledger")) is None and os.geteuid() == 0 and shutil.which("apt-get"):
+@cache
+def hledger_path() -> str | None:
+    """Where hledger is, which Debian packages and PyPI does not; installed where we may."""
+    if shutil.which("hledger") is None and os.geteuid() == 0 and shutil.which("apt-get"):
         for command in (["update"], ["install", "--yes", "--no-install-recommends", "hledger"]):
             subprocess.run(
                 ["apt-get", "--quiet", *command],
@@ -31,7 +33,11 @@ def installed_hledger() -> str:
                 timeout=INSTALL_SECONDS_MAX,
                 check=False,
             )
-        path = shutil.which("hledger")
+    return shutil.which("hledger")
+
+
+def installed_hledger() -> str:
+    path = hledger_path()
     if path is None:
         pytest.skip("hledger is missing; install it with: apt-get install hledger")
     return path

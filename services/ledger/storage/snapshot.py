@@ -13,5 +13,7 @@ def take_snapshot(connection: Connection) -> None:
         f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS_MAX}s';"
         # Whole tables meet: a plan that looks rows up one by one is wrong, whatever old
         # statistics say.
-        "SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'"
+        "SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB';"
+        # One core a reader: the others are the tills'.
+        "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off"
     )
