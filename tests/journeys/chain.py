@@ -1,0 +1,188 @@
+"""A chain of stores as its tills, its service desk and its members call the platform."""
+
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+from loyalty.ledger.v1 import (
+    earn_policy_pb2,
+    earn_policy_pb2_grpc,
+    ledger_pb2,
+    ledger_pb2_grpc,
+    point_of_sale_pb2_grpc,
+)
+from loyalty.ledger.v1 import point_of_sale_pb2 as pos
+from loyalty.members.v1 import members_pb2, members_pb2_grpc
+
+from services.plumbing.grpc_client import error_info
+from services.plumbing.timestamps import timestamp
+from tests.faults.programme import Metadata, Programme
+from tests.processes import wait_for
+
+CALL_SECONDS_MAX = 30.0
+BUS_SECONDS_MAX = 60.0
+OPENING = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5)
+BREAD = pos.Line(sku="bread", category_path=["BAKERY"], quantity_thousandths=1000, amount_minor=450)
+APPLES = pos.Line(
+    sku="apples", category_path=["PRODUCE"], quantity_thousandths=2000, amount_minor=320
+)
+CIGARETTES = pos.Line(
+    sku="cigarettes", category_path=["TOBACCO"], quantity_thousandths=1000, amount_minor=900
+)
+CAKE = pos.Line(sku="cake", category_path=["BAKERY"], quantity_thousandths=1000, amount_minor=1200)
+REDEEMABLE, QUALIFYING = pos.POINT_KIND_REDEEMABLE, pos.POINT_KIND_QUALIFYING
+
+# Points by rule and kind.
+Points = dict[tuple[str, "pos.PointKind.ValueType"], int]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What it needs to call, and the tokens of who calls."""
+
+    programme: Programme
+    ledger_channel: grpc.Channel
+    members_channel: grpc.Channel
+    till: Metadata
+    desk: Metadata
+
+    def at_till(self, method: str, request: Any) -> Any:
+        stub = point_of_sale_pb2_grpc.PointOfSaleServiceStub(self.ledger_channel)
+        return getattr(stub, method)(request, metadata=self.till, timeout=CALL_SECONDS_MAX)
+
+    def at_ledger(self, method: str, request: Any, token: Metadata | None = None) -> Any:
+        stub = ledger_pb2_grpc.LedgerServiceStub(self.ledger_channel)
+        return getattr(stub, method)(request, metadata=token or self.desk, timeout=CALL_SECONDS_MAX)
+
+    def at_members(self, method: str, request: Any) -> Any:
+        stub = members_pb2_grpc.MembersServiceStub(self.members_channel)
+        return getattr(stub, method)(request, metadata=self.desk, timeout=CALL_SECONDS_MAX)
+
+    def publish(self, policy: earn_policy_pb2.EarnPolicy) -> None:
+        stub = earn_policy_pb2_grpc.EarnPolicyServiceStub(self.ledger_channel)
+        request = earn_policy_pb2.PublishEarnPolicyRequest(
+            request_id=str(uuid.uuid4()), policy=policy
+        )
+        stub.PublishEarnPolicy(request, metadata=self.desk, timeout=CALL_SECONDS_MAX)
+
+    def enrol(self, card_token: str) -> str:
+        """Enrol a member with a card. Returns the member's name, once the ledger knows of it."""
+        request = members_pb2.EnrolMemberRequest(
+            request_id=str(uuid.uuid4()), given_name="Ada", card_token=card_token
+        )
+        member: str = self.at_members("EnrolMember", request).member.name
+        wait_for(lambda: self.wallet(member) is not None, what="a wallet", seconds=BUS_SECONDS_MAX)
+        return member
+
+    def wallet(self, member: str) -> ledger_pb2.Wallet | None:
+        request = ledger_pb2.GetWalletRequest(name=f"{member}/wallet")
+        try:
+            found: ledger_pb2.Wallet = self.at_ledger("GetWallet", request).wallet
+        except grpc.RpcError as error:
+            if reason_of(error) == "WALLET_NOT_FOUND":
+                return None
+            raise
+        return found
+
+    def points_of(self, member: str) -> tuple[int, int]:
+        """What a member can spend, and what counts for status."""
+        wallet = self.wallet(member)
+        assert wallet is not None
+        return wallet.available, wallet.qualifying
+
+    def record(self, sale: pos.Sale) -> pos.RecordSaleResponse:
+        request = pos.RecordSaleRequest(request_id=str(uuid.uuid4()), sale=sale)
+        answer: pos.RecordSaleResponse = self.at_till("RecordSale", request)
+        return answer
+
+    def issued(self) -> Counter["pos.PointKind.ValueType"]:
+        """What the programme's accounts gave in all, by kind of points."""
+        answer = self.at_ledger("GetProgrammeAccounts", ledger_pb2.GetProgrammeAccountsRequest())
+        given: Counter[pos.PointKind.ValueType] = Counter()
+        for account in answer.accounts:
+            given[account.kind] += account.issued
+        return given
+
+
+def policy() -> earn_policy_pb2.EarnPolicy:
+    """A point per dollar of both kinds and another for a dollar of produce; none for tobacco."""
+
+    def category(name: str) -> earn_policy_pb2.LineCondition:
+        pattern = earn_policy_pb2.CategoryPattern(segments=[name])
+        return earn_policy_pb2.LineCondition(categories=[pattern])
+
+    per_dollar = earn_policy_pb2.PointsPerAmount(points=1, per_minor=100)
+    base = earn_policy_pb2.EarnRule(
+        rule="base",
+        title="1 point per dollar",
+        per_amount=per_dollar,
+        kinds=[REDEEMABLE, QUALIFYING],
+    )
+    produce = earn_policy_pb2.EarnRule(
+        rule="produce-extra",
+        title="1 extra point per dollar of produce",
+        per_amount=per_dollar,
+        kinds=[REDEEMABLE],
+        lines=category("PRODUCE"),
+    )
+    return earn_policy_pb2.EarnPolicy(
+        effective_time=timestamp(OPENING - timedelta(days=30)),
+        currency_code="USD",
+        rules=[base, produce],
+        exclusions=[category("TOBACCO")],
+    )
+
+
+def at_hour(hour: int) -> Timestamp:
+    return timestamp(OPENING + timedelta(hours=hour))
+
+
+def basket(card_token: str, hour: int, *lines: pos.Line) -> pos.Sale:
+    return pos.Sale(
+        card_token=card_token,
+        store="31",
+        terminal="4",
+        receipt_number=f"{card_token}/{hour}",
+        business_time=at_hour(hour),
+        currency_code="USD",
+        lines=lines,
+    )
+
+
+def points(answer: Any) -> Points:
+    found: Counter[tuple[str, pos.PointKind.ValueType]] = Counter()
+    for each in answer.points:
+        found[each.rule, each.kind] += each.points
+    return dict(found)
+
+
+def reason_of(error: grpc.RpcError) -> str:
+    """Why a server of ours refused; empty where none said."""
+    info = error_info(error)
+    return str(info.reason) if info is not None else ""
+
+
+def return_of(sale: str, *, line: int) -> pos.RecordReturnRequest:
+    return pos.RecordReturnRequest(
+        request_id=str(uuid.uuid4()),
+        sale=sale,
+        store="31",
+        terminal="4",
+        receipt_number="back/1",
+        business_time=at_hour(2),
+        lines=[pos.ReturnedLine(line=line)],
+    )
+
+
+def void_of(sale: str) -> pos.VoidSaleRequest:
+    return pos.VoidSaleRequest(
+        request_id=str(uuid.uuid4()),
+        sale=sale,
+        store="31",
+        terminal="4",
+        business_time=at_hour(4),
+    )
