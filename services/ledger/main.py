@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from loyalty.ledger.v1 import (
@@ -23,6 +24,7 @@ from services.ledger.rpc.point_of_sale import PointOfSale
 from services.ledger.settings import LedgerSettings
 from services.ledger.shards import Shards, now_micros
 from services.ledger.storage import shards as shard_storage
+from services.ledger.usecases import attach
 from services.ledger.usecases.policies import Policies
 from services.ledger.usecases.quote import Quotes
 from services.ledger.usecases.read import Reading
@@ -39,7 +41,12 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 # A batch looks up a few hundred rows by their keys, in tables whose statistics are always behind:
 # a plan that reads a
 # whole table would be right for the first thousand sales and ruin the next million.
-BY_INDEX_ONLY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+BY_INDEX_ONLY = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
 
 
 async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Server:
@@ -84,7 +91,13 @@ def services(
     quotes = Quotes(database, count, settings.limits, now_micros)
     point_of_sale = PointOfSale(shards=shards, cards=cards, quotes=quotes)
     policies = EarnPolicies(Policies(database, events.policy_published))
-    ledger = Ledger(shards=shards, reading=Reading(database, count))
+    ledger = Ledger(
+        shards=shards,
+        reading=Reading(database, count),
+        first_wallet=lambda member_id: attach.first_wallet(
+            database, member_id, now=datetime.now(UTC), announce=events.wallet_attached
+        ),
+    )
     names = {
         "sales": point_of_sale_pb2.DESCRIPTOR.services_by_name["PointOfSaleService"],
         "policies": earn_policy_pb2.DESCRIPTOR.services_by_name["EarnPolicyService"],

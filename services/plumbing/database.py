@@ -8,6 +8,7 @@ from typing import Any
 
 import alembic.command
 import alembic.config
+import psycopg2
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -97,13 +98,40 @@ def text_array(values: Iterable[str | None]) -> str:
 
 
 def copy_rows(connection: Connection, target: str, rows: str) -> None:
-    """Copy rows, in COPY's text format, into "schema.table (columns)"; does nothing without
-    rows.
+    """Copy rows, in COPY's text format, into "schema.table (columns)"; does nothing without any.
+
+    Refuses: what a statement refuses, as SQLAlchemy says it.
     """
-    if rows:
-        with closing(connection.connection.cursor()) as cursor:
-            copying: Any = cursor
-            copying.copy_expert(f"COPY {target} FROM STDIN", io.BytesIO(rows.encode()))
+    if not rows:
+        return
+    driver: Any = connection.connection
+    with closing(driver.cursor()) as cursor:
+        try:
+            cursor.copy_expert(f"COPY {target} FROM STDIN", io.BytesIO(rows.encode()))
+        except psycopg2.Error as error:
+            dialect: Any = connection.dialect
+            lost = bool(dialect.is_disconnect(error, driver.dbapi_connection, cursor))
+            if lost:
+                connection.invalidate(error)
+            raise DBAPIError.instance(
+                f"COPY {target}",
+                None,
+                error,
+                psycopg2.Error,
+                hide_parameters=True,
+                connection_invalidated=lost,
+            ) from None
+
+
+def prepare(connection: Connection, name: str, parameters: str, statement: str) -> None:
+    """Let the session plan a statement once; `EXECUTE name(...)` runs it from then on.
+
+    parameters are the types of $1, $2, ... in order. Survives the transaction, not the connection.
+    """
+    known: set[str] = connection.info.setdefault("prepared", set())
+    if name not in known:
+        connection.exec_driver_sql(f"PREPARE {name} ({parameters}) AS {statement}")
+        known.add(name)
 
 
 def copy_text(value: str) -> str:

@@ -84,6 +84,7 @@ def test_every_server_and_the_ledger_and_the_bus_export_what_they_should(
 ) -> None:
     assert {name: labels for name, labels in exported.items() if name.startswith("grpc_")} == {
         "grpc_server_handled_total": {"grpc_method", "grpc_code"},
+        "grpc_server_refusals_total": {"grpc_method", "reason"},
         "grpc_server_handling_seconds_bucket": {"grpc_method", "le"},
         "grpc_server_handling_seconds_sum": {"grpc_method"},
         "grpc_server_handling_seconds_count": {"grpc_method"},

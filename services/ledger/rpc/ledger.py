@@ -1,6 +1,7 @@
 """What apps, care agents and accountants call."""
 
 import asyncio
+from collections.abc import Callable
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import ledger_pb2, ledger_pb2_grpc
@@ -25,9 +26,15 @@ from services.plumbing.pages import PageTokenInvalid, page_size, page_token, rea
 
 
 class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
-    def __init__(self, *, shards: Shards, reading: Reading) -> None:
+    def __init__(
+        self, *, shards: Shards, reading: Reading, first_wallet: Callable[[str], int]
+    ) -> None:
+        """first_wallet answers the wallet of a member by the member's id, and makes it
+        where there is none.
+        """
         self._shards = shards
         self._reading = reading
+        self._first_wallet = first_wallet
 
     async def GetWallet(
         self,
@@ -116,7 +123,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         context: Context,  # noqa: ARG002
     ) -> ledger_pb2.AdjustPointsResponse:
         holding = await self._holding(request.wallet)
-        wallet_id = await asyncio.to_thread(self._reading.first_wallet, holding)
+        wallet_id = await self._one_wallet(holding)
         actor = current_caller().subject
         given_time = messages.micros(request.business_time)
         document = await self._shards.post_one(
@@ -159,6 +166,11 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
                 for (account, kind), points in sorted(sums.items())
             ]
         )
+
+    async def _one_wallet(self, holding: Holding) -> int:
+        if holding.wallet_ids:
+            return holding.wallet_ids[0]
+        return await asyncio.to_thread(self._first_wallet, holding.member_id or "")
 
     async def _holding(self, name: str) -> Holding:
         """The wallets of wallets/{wallet} or members/{member}/wallet, if the caller may see

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from services.ledger.domain.documents import Document, DocumentType
 from services.ledger.domain.wallet import WalletState
 from services.plumbing import outbox
-from services.plumbing.database import array, copy_rows, copy_text
+from services.plumbing.database import array, copy_rows, copy_text, prepare
 from services.plumbing.outbox import Event
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,6 +50,21 @@ def line_array(lines: tuple[int, ...]) -> str:
     return array(lines)
 
 
+def prepare_update(connection: Connection, schema: str) -> None:
+    prepare(
+        connection,
+        f"update_{schema}",
+        ", ".join(["bigint[]"] * 7),
+        f"""
+        UPDATE {schema}.wallets SET available = w.available, pending = w.pending,
+            qualifying = w.qualifying, lifetime = w.lifetime, overdrawn = w.overdrawn,
+            sequence = w.sequence
+        FROM unnest($1, $2, $3, $4, $5, $6, $7)
+            AS w (id, available, pending, qualifying, lifetime, overdrawn, sequence)
+        WHERE wallets.wallet_id = w.id""",
+    )
+
+
 def append(
     connection: Connection,
     schema: str,
@@ -68,6 +83,7 @@ def append(
     copy_rows(connection, f"{schema}.entries ({ENTRIES})", _entries(posted))
     copy_rows(connection, f"{schema}.lots ({LOTS})", _lots(posted))
     copy_rows(connection, f"{schema}.lot_uses ({LOT_USES})", _lot_uses(posted))
+    prepare_update(connection, schema)
     statements = [
         _touched_lots(schema, wallets),
         _wallets(schema, posted, wallets),
@@ -165,15 +181,7 @@ def _wallets(
     changed = [wallet for wallet in wallets if wallet.wallet_id in moved]
     if not changed:
         return NOTHING
-    statement = f"""
-        UPDATE {schema}.wallets SET available = w.available, pending = w.pending,
-            qualifying = w.qualifying, lifetime = w.lifetime, overdrawn = w.overdrawn,
-            sequence = w.sequence
-        FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-            %s::bigint[], %s::bigint[])
-            AS w (id, available, pending, qualifying, lifetime, overdrawn, sequence)
-        WHERE wallets.wallet_id = w.id"""
-    return statement, [
+    return f"EXECUTE update_{schema}(%s, %s, %s, %s, %s, %s, %s)", [
         array([w.wallet_id for w in changed]),
         array([w.available for w in changed]),
         array([w.pending for w in changed]),

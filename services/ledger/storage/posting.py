@@ -15,7 +15,7 @@ from services.ledger.domain.documents import (
     RecordSale,
 )
 from services.ledger.domain.wallet import WalletState
-from services.plumbing.database import array
+from services.plumbing.database import array, prepare
 
 # Microseconds since 1970 into a timestamp, exactly.
 MICROS = "timestamptz 'epoch' + {} * interval '1 microsecond'"
@@ -45,18 +45,21 @@ def lock_wallets(
     Held besides, shared: the fence that publishing a policy holds alone.
     """
     ids = array(wallet_ids)
-    locking = (
+    prepare(
+        connection,
+        f"lock_{schema}",
+        "bigint[]",
         "SELECT wallet_id, available, pending, qualifying, lifetime, overdrawn, sequence"
-        f" FROM {schema}.wallets WHERE wallet_id = ANY(%s::bigint[])"
-        " ORDER BY wallet_id FOR UPDATE"
+        f" FROM {schema}.wallets WHERE wallet_id = ANY($1) ORDER BY wallet_id FOR UPDATE",
     )
     rows = connection.exec_driver_sql(
-        f"SELECT pg_advisory_xact_lock_shared({FENCE_CLASS}, {shard}); {locking}", (ids,)
+        f"SELECT pg_advisory_xact_lock_shared({FENCE_CLASS}, {shard}); EXECUTE lock_{schema}(%s)",
+        (ids,),
     ).fetchall()
     if len(rows) < len(wallet_ids):
         rows = connection.exec_driver_sql(
             f"INSERT INTO {schema}.wallets (wallet_id) SELECT unnest(%s::bigint[])"
-            f" ORDER BY 1 ON CONFLICT DO NOTHING; {locking}",
+            f" ORDER BY 1 ON CONFLICT DO NOTHING; EXECUTE lock_{schema}(%s)",
             (ids, ids),
         ).fetchall()
     return {row[0]: WalletState(*row) for row in rows}
@@ -67,33 +70,37 @@ def fence(connection: Connection, shard: int) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({FENCE_CLASS}, {shard})")
 
 
+# $1 wallets and $2 request ids of all commands; $3 positions, $4 wallets and $5 times of sales.
+KNOWN_PARAMETERS = "bigint[], uuid[], bigint[], bigint[], bigint[]"
+KNOWN = f"""
+    SELECT 0 AS what, (SELECT coalesce(max(version), 0) FROM public.earn_policies)::bigint,
+           0::bigint, NULL::text, NULL::text, NULL::text
+    UNION ALL
+    SELECT 1, found.document_id, asked.wallet_id, asked.request_id::text, NULL, NULL
+    FROM unnest($1, $2) AS asked (wallet_id, request_id)
+    CROSS JOIN LATERAL (
+        SELECT j.document_id FROM {{schema}}.journal j
+        WHERE j.wallet_id = asked.wallet_id AND j.request_id = asked.request_id
+        LIMIT 1) AS found
+    UNION ALL
+    SELECT 2, asked.number, 0, j.receipt_number, j.store, j.terminal
+    FROM unnest($3, $4, $5) AS asked (number, wallet_id, business_time)
+    JOIN {{schema}}.journal j
+      ON j.wallet_id = asked.wallet_id
+     AND j.business_time BETWEEN {MICROS.format("asked.business_time")} - {DUPLICATE_WINDOW}
+                             AND {MICROS.format("asked.business_time")} + {DUPLICATE_WINDOW}
+     AND j.type = {DocumentType.SALE.value} AND j.refusal IS NULL"""
+
+
 def find_known(connection: Connection, schema: str, commands: Sequence[Command]) -> Known:
     """Look up the requests of a batch and the receipts of its sales.
 
     After the wallets are locked nobody else adds any.
     """
     sales = [(i, c) for i, c in enumerate(commands) if isinstance(c, RecordSale)]
+    prepare(connection, f"known_{schema}", KNOWN_PARAMETERS, KNOWN.format(schema=schema))
     rows = connection.exec_driver_sql(
-        f"""
-        SELECT 0 AS what, (SELECT coalesce(max(version), 0) FROM public.earn_policies)::bigint,
-               0::bigint, NULL::text, NULL::text, NULL::text
-        UNION ALL
-        SELECT 1, found.document_id, asked.wallet_id, asked.request_id::text, NULL, NULL
-        FROM unnest(%s::bigint[], %s::uuid[]) AS asked (wallet_id, request_id)
-        CROSS JOIN LATERAL (
-            SELECT j.document_id FROM {schema}.journal j
-            WHERE j.wallet_id = asked.wallet_id AND j.request_id = asked.request_id
-            LIMIT 1) AS found
-        UNION ALL
-        SELECT 2, asked.number, 0, j.receipt_number, j.store, j.terminal
-        FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[])
-             AS asked (number, wallet_id, business_time)
-        JOIN {schema}.journal j
-          ON j.wallet_id = asked.wallet_id
-         AND j.business_time BETWEEN {MICROS.format("asked.business_time")} - {DUPLICATE_WINDOW}
-                                 AND {MICROS.format("asked.business_time")} + {DUPLICATE_WINDOW}
-         AND j.type = {DocumentType.SALE.value} AND j.refusal IS NULL
-        """,
+        f"EXECUTE known_{schema}(%s, %s, %s, %s, %s)",
         (
             array([command.wallet_id for command in commands]),
             array([command.request_id for command in commands]),
@@ -108,15 +115,16 @@ def find_known(connection: Connection, schema: str, commands: Sequence[Command])
             policy_version = number
         elif what == 1:
             documents[wallet_id, texts[0]] = number
-        else:
-            command = commands[number]
-            if isinstance(command, RecordSale) and texts == [
-                command.sale.receipt_number,
-                command.sale.store,
-                command.sale.terminal,
-            ]:
-                duplicates.add(number)
+        elif texts == receipt_texts(commands[number]):
+            duplicates.add(number)
     return Known(documents, frozenset(duplicates), policy_version)
+
+
+def receipt_texts(command: Command) -> list[str]:
+    """What tells a sale's receipt, as find_known reads it."""
+    if not isinstance(command, RecordSale):
+        return []
+    return [command.sale.receipt_number, command.sale.store, command.sale.terminal]
 
 
 def draws_on_lots(command: Command, wallet: WalletState) -> bool:

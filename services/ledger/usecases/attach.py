@@ -3,17 +3,33 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from services.ledger.domain.documents import CardState
 from services.ledger.storage import directory
 from services.plumbing import outbox
+from services.plumbing.database import transaction
 
 AnnounceWallet = Callable[[int, str, datetime], outbox.Event]
 
 
 def note_member(connection: Connection, member_id: str, enrol_time: datetime) -> None:
     directory.note_member(connection, member_id, enrol_time)
+
+
+def first_wallet(
+    database: Engine, member_id: str, *, now: datetime, announce: AnnounceWallet
+) -> int:
+    """The wallet a member's points go to by default; made for a member who has none yet."""
+    with transaction(database) as connection:
+        directory.lock_member(connection, member_id)
+        owned = directory.wallets_of_member(connection, member_id)
+        if owned:
+            return owned[0]
+        wallet_id = directory.next_wallet(connection)
+        directory.own(connection, wallet_id, member_id)
+        outbox.append(connection, "public", [announce(wallet_id, member_id, now)])
+        return wallet_id
 
 
 def issue_card(

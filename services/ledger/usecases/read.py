@@ -176,20 +176,6 @@ class Reading:
         with transaction(self.engine) as connection:
             return accounts.all_movements(connection, schemas(connection))
 
-    def first_wallet(self, holding: Holding) -> int:
-        """A wallet to adjust: the member's first, made when there is none."""
-        if holding.wallet_ids:
-            return holding.wallet_ids[0]
-        assert holding.member_id is not None  # noqa: S101 — a holding without wallets has a member
-        with transaction(self.engine) as connection:
-            directory.lock_member(connection, holding.member_id)
-            owned = directory.wallets_of_member(connection, holding.member_id)
-            if owned:
-                return owned[0]
-            wallet_id = directory.next_wallet(connection)
-            directory.own(connection, wallet_id, holding.member_id)
-            return wallet_id
-
     def _by_schema(self, wallet_ids: Sequence[int]) -> list[tuple[str, list[int]]]:
         found: dict[str, list[int]] = {}
         for wallet_id in wallet_ids:
