@@ -1,7 +1,7 @@
 """Generate the gRPC stubs into `stubs/` and the image that buf checks.
 
-Run by `make protos`. protovalidate's wheel carries no .proto file; its generated module has the file's descriptor, which
-protoc reads as a FileDescriptorSet.
+Run by `make protos`. protovalidate's wheel carries no .proto file; its generated module has the
+file's descriptor, which protoc reads as a FileDescriptorSet.
 """
 
 import sys
@@ -10,13 +10,17 @@ from pathlib import Path
 
 import grpc_tools
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.rpc import status_pb2
 from grpc_tools import protoc
 from protovalidate._gen.buf.validate import validate_pb
 
 PROTOS = Path(__file__).parent
 STUBS = PROTOS.parent / "stubs"
 WELL_KNOWN = Path(grpc_tools.__file__).parent / "_proto"
+GOOGLE_APIS = Path(status_pb2.__file__).parents[2]
 VALIDATE = "buf/validate/validate.proto"
+# What a refusal is made of: no message of ours names it, and every client must read it.
+REFUSALS = ("google/rpc/error_details.proto", "google/rpc/status.proto")
 # buf's image format: FileDescriptorProto extension 8042 { is_import (1): true }.
 BUF_IS_IMPORT = bytes.fromhex("d2f603020801")
 
@@ -63,7 +67,7 @@ def generate(into: Path) -> None:
     run(*sources, *messages, *services, *own_protos())
     image = into / "image.binpb"
     everything = ["--include_imports", "--include_source_info", f"--descriptor_set_out={image}"]
-    run(*sources, *everything, *own_protos())
+    run(*sources, f"-I{GOOGLE_APIS}", *everything, *own_protos(), *REFUSALS)
     mark_imports(image)
     for module in into.rglob("*_pb2.py"):
         for folder in list(module.relative_to(into).parents)[:-1]:
