@@ -1,6 +1,7 @@
 """`python -m services.ledger server|migrate`."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -38,6 +39,9 @@ DOMAIN = "ledger.loyalty.example"
 # The event loop and the committers share one interpreter; a committer that waits for its turn
 # holds a whole batch up.
 SWITCH_INTERVAL_SECONDS = 0.0005
+# A batch makes tens of thousands of objects without a cycle among them; looking for cycles every
+# 700 of them took 7 % of a batch.
+COLLECT_AFTER = (50_000, 20, 20)
 # A batch looks up a few hundred rows by their keys, in tables whose statistics are always behind:
 # a plan that reads a
 # whole table would be right for the first thousand sales and ruin the next million.
@@ -136,6 +140,8 @@ async def serve() -> None:
     settings = read(LedgerSettings)
     auth = read(AuthSettings)
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
     server = await start(settings, auth)
     telemetry.serve_metrics(settings.metrics_port)
     await grpc_server.serve_until_told(server, drain_seconds=settings.drain_seconds)
