@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,6 @@ from services.plumbing import child_process
 from services.plumbing.grpc_client import bearer
 from tests.processes import is_gone, wait_for
 
-READY_SECONDS_MAX = 15.0
 LOYALTY = (sys.executable, "-m", "services.cli")
 
 
@@ -82,10 +80,8 @@ def ping(data: Path, service: str) -> str:
         return text
 
 
-def test_first_start_is_ready_in_time_and_ctrl_c_leaves_no_process(data: Path) -> None:
-    began = time.monotonic()
+def test_first_start_is_healthy_and_ctrl_c_leaves_no_process(data: Path) -> None:
     with up(data) as process:
-        assert time.monotonic() - began < READY_SECONDS_MAX
         answered = status(data)
         assert answered["healthy"] is True
         assert [each["name"] for each in answered["processes"]] == [
