@@ -1,0 +1,359 @@
+"""Whatever tills and care agents send, the ledger answers and holds what a plain model says."""
+
+import itertools
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import ClassVar
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import Engine
+
+from services.ledger import events
+from services.ledger.domain.basket import Line, Sale, lines_json
+from services.ledger.domain.circumstances import Limits
+from services.ledger.domain.documents import (
+    AdjustPoints,
+    CardState,
+    Command,
+    Document,
+    Origin,
+    RecordReturn,
+    RecordSale,
+    ReturnedLine,
+)
+from services.ledger.domain.policy import (
+    Clawback,
+    LineCondition,
+    PointKind,
+    Policy,
+    Rule,
+    Settings,
+)
+from services.ledger.usecases.policies import Policies
+from services.ledger.usecases.post import Answer, Shard, open_shard, post
+from services.plumbing.database import engine, transaction
+from tests.service.databases import Databases
+from tests.service.ledger_model import (
+    DAY,
+    NOW,
+    SECOND_VERSION,
+    AdjustAsked,
+    Item,
+    Model,
+    Reply,
+    ReturnAsked,
+    SaleAsked,
+)
+from tests.unit.ledger_chance import CHANCES
+
+Anything = SaleAsked | ReturnAsked | AdjustAsked
+SHARDS, WALLETS, BATCH_MAX = 2, 4, 8
+HOUR = 3_600_000_000
+BOTH = (PointKind.REDEEMABLE, PointKind.QUALIFYING)
+_wallets = itertools.count(1)
+# Microseconds: no two business times are the same, so neither are two lots' ages.
+_times = itertools.count(1)
+
+
+def publish_two_versions(database: Engine) -> None:
+    produce = Rule(
+        "produce",
+        "produce",
+        (PointKind.REDEEMABLE,),
+        points=1,
+        per_minor=100,
+        lines=LineCondition(categories=(("PRODUCE",),)),
+    )
+    versions = ((1, 0, Clawback.WITHIN_BALANCE), (2, SECOND_VERSION, Clawback.ALLOW_NEGATIVE))
+    for points, effective_time, clawback in versions:
+        base = Rule("base", "base", BOTH, points=points, per_minor=100)
+        draft = Policy(
+            0, effective_time, "USD", (base, produce), settings=Settings(clawback=clawback)
+        )
+        Policies(database, events.policy_published).publish(
+            draft, request_id=a_uuid(), body_hash=a_uuid(), publisher="test", now=NOW
+        )
+
+
+def a_uuid() -> str:
+    return str(uuid.uuid4())
+
+
+class Ledger(RuleBasedStateMachine):
+    """Two servers on one database, and the model beside them."""
+
+    database: ClassVar[Engine]
+
+    def __init__(self) -> None:
+        super().__init__()
+        limits = Limits(past=400 * DAY, future=0)
+        self._servers: list[list[Shard]] = [
+            [
+                open_shard(
+                    self.database,
+                    number,
+                    limits=limits,
+                    announce=events.entries_posted,
+                    clock=lambda: NOW,
+                )
+                for number in range(SHARDS)
+            ]
+            for _ in range(2)
+        ]
+        self._model = Model()
+        self._chance = Random(0)  # noqa: S311 — nothing secret is chosen
+        self._wallets = [next(_wallets) for _ in range(WALLETS)]
+        self._sent: list[Anything] = []
+        # Which document each recorded sale became, and the receipt it had.
+        self._documents: dict[str, int] = {}
+
+    @initialize(chance=CHANCES)
+    def begin(self, chance: Random) -> None:
+        """Chosen once: seeds drawn at every step would mostly be the same small ones."""
+        self._chance = chance
+
+    @rule()
+    def sell(self) -> None:
+        self._send([self._a_sale(self._wallets)])
+
+    @rule()
+    def give_back(self) -> None:
+        self._send([self._a_return(self._wallets)])
+
+    @rule()
+    def adjust(self) -> None:
+        self._send([self._an_adjustment(self._wallets)])
+
+    @rule()
+    def send_again(self) -> None:
+        """Any earlier request, whatever became of it: as it was, or its id with another body."""
+        self._send([self._again(self._wallets)])
+
+    @rule()
+    def send_many(self) -> None:
+        """A batch in which requests meet sales, returns and repetitions of the same wallets."""
+        shard = self._chance.randrange(SHARDS)
+        wallets = [each for each in self._wallets if each % SHARDS == shard]
+        makers = (self._a_sale, self._a_return, self._a_return, self._an_adjustment, self._again)
+        batch: list[Anything] = []
+        for _ in range(self._chance.randint(2, BATCH_MAX)):
+            batch.append(self._chance.choice(makers)(wallets))
+            self._sent.append(batch[-1])
+        if self._chance.random() < 0.4:
+            batch.append(under_the_id_of(self._chance.choice(batch), self._a_return(wallets)))
+        self._send(batch)
+
+    @invariant()
+    def every_wallet_holds_what_the_model_says(self) -> None:
+        for wallet_id in self._wallets:
+            wallet = self._model.wallet(wallet_id)
+            held = (
+                wallet.available,
+                wallet.qualifying,
+                wallet.lifetime,
+                wallet.owed,
+                wallet.posted,
+            )
+            lots = sorted(rest for rest in wallet.lots.values() if rest)
+            if wallet.replies:
+                assert self._found(wallet_id) == (held, lots, held[:2], wallet.posted)
+
+    @invariant()
+    def what_wallets_got_is_what_accounts_gave(self) -> None:
+        with transaction(self.database) as connection:
+            for number in range(SHARDS):
+                schema = f"ledger_{number:02d}"
+                sums = [
+                    connection.exec_driver_sql(
+                        f"SELECT account, kind, sum(points) FROM {schema}.{table}"
+                        " GROUP BY 1, 2 HAVING sum(points) <> 0 ORDER BY 1, 2"
+                    ).fetchall()
+                    for table in ("entries", "account_movements")
+                ]
+                assert sums[0] == sums[1]
+
+    def _found(self, wallet_id: int) -> tuple[object, ...]:
+        """A wallet's row, what its lots hold, the sums of its entries, and its documents."""
+        schema = f"ledger_{wallet_id % SHARDS:02d}"
+        with transaction(self.database) as connection:
+
+            def one(statement: str) -> tuple[object, ...]:
+                return tuple(
+                    connection.exec_driver_sql(
+                        f"{statement} WHERE wallet_id = {wallet_id}".format(schema=schema)
+                    ).one()
+                )
+
+            held = one(
+                "SELECT available, qualifying, lifetime, overdrawn, sequence FROM {schema}.wallets"
+            )
+            [lots] = one(
+                "SELECT coalesce(array_agg(remaining ORDER BY remaining)"
+                " FILTER (WHERE remaining > 0), '{{}}') FROM {schema}.lots"
+            )
+            sums = one(
+                "SELECT coalesce(sum(points) FILTER (WHERE kind = 1), 0)::bigint,"
+                " coalesce(sum(points) FILTER (WHERE kind = 2), 0)::bigint FROM {schema}.entries"
+            )
+            [posted] = one("SELECT count(*) FILTER (WHERE refusal IS NULL) FROM {schema}.journal")
+        return held, lots, sums, posted
+
+    def _send(self, batch: Sequence[Anything]) -> None:
+        """Ask the ledger and the model the same, and compare every answer."""
+        self._sent += [asked for asked in batch if asked not in self._sent]
+        commands = [self._command(asked) for asked in batch]
+        shard = self._chance.choice(self._servers)[batch[0].wallet % SHARDS]
+        answers = post(shard, commands)
+        assert [reply_of(answer) for answer in answers] == [
+            self._model.ask(asked) for asked in batch
+        ]
+        for asked, answer in zip(batch, answers, strict=True):
+            if isinstance(asked, SaleAsked) and isinstance(answer, Document):
+                self._documents[asked.request_id] = answer.document_id
+
+    def _command(self, asked: Anything) -> Command:
+        wallet, request_id, body = asked.wallet, asked.request_id, asked.body
+        if isinstance(asked, SaleAsked):
+            lines = [
+                Line("a", i.quantity, i.amount, category_path=("PRODUCE",) if i.produce else ())
+                for i in asked.items
+            ]
+            sale = Sale("31", "1", request_id, asked.time, asked.currency, lines)
+            state = CardState.BLOCKED if asked.blocked else CardState.ACTIVE
+            return RecordSale(
+                wallet, request_id, body, sale, lines_json(lines), state, unknown_card=False
+            )
+        if isinstance(asked, ReturnAsked):
+            document_id = self._documents.get(asked.sale, 0)
+            by_number = document_id and int(asked.body[0], 16) % 2
+            origin = Origin(document_id) if by_number else Origin(0, "31", "1", asked.sale)
+            back = tuple(ReturnedLine(*each) for each in asked.lines)
+            return RecordReturn(
+                wallet, request_id, body, origin, "31", "1", "", asked.time, back, asked.void
+            )
+        kind = PointKind(asked.kind)
+        return AdjustPoints(
+            wallet, request_id, body, kind, asked.points, "by hand", "care", asked.time
+        )
+
+    def _a_sale(self, wallets: Sequence[int]) -> SaleAsked:
+        chance = self._chance
+        items = tuple(
+            Item(
+                chance.randint(0, 700),
+                chance.choice((0, 1000, 1000, 2500, 3000)),
+                chance.random() < 0.4,
+            )
+            for _ in range(chance.randint(1, 3))
+        )
+        time = a_time(chance, chance.choice((1, 20, 60)))
+        if chance.random() < 0.04:
+            time = chance.choice((NOW + 1 + time % DAY, NOW - 401 * DAY))
+        return SaleAsked(
+            chance.choice(wallets),
+            a_uuid(),
+            a_uuid(),
+            time,
+            items,
+            chance.choices(("USD", "EUR"), (30, 1))[0],
+            chance.random() < 0.03,
+        )
+
+    def _a_return(self, wallets: Sequence[int]) -> ReturnAsked:
+        """Mostly of a sale that was recorded; else of one that is just on its way, or of none."""
+        chance = self._chance
+        recorded = [
+            sold.asked for wallet in wallets for sold in self._model.wallet(wallet).sales.values()
+        ]
+        sent = [
+            asked
+            for asked in self._sent[-BATCH_MAX:]
+            if isinstance(asked, SaleAsked) and asked.wallet in wallets
+        ]
+        found = chance.choice((*[recorded] * 5, *[sent] * 3, []))
+        sold = chance.choice(found) if found else None
+        lines: tuple[tuple[int, int], ...] = ()
+        void = chance.random() < 0.1
+        if not void and chance.random() < 0.5:
+            numbers = chance.choices(range(1, 5), (9, 6, 3, 1), k=chance.choice((1, 1, 2)))
+            lines = tuple((n, chance.choice((0, 0, 500, 1000, 2000))) for n in numbers)
+        return ReturnAsked(
+            sold.wallet if sold else chance.choice(wallets),
+            a_uuid(),
+            a_uuid(),
+            a_time(chance, 1 if chance.random() < 0.9 else 60),
+            sold.request_id if sold else a_uuid(),
+            lines,
+            void,
+        )
+
+    def _an_adjustment(self, wallets: Sequence[int]) -> AdjustAsked:
+        chance = self._chance
+        wallet, kind = chance.choice(wallets), chance.choice((1, 1, 1, 2))
+        available = self._model.wallet(wallet).available
+        points = chance.choice((1, -1)) * chance.randint(1, 15)
+        if available > 0 and chance.random() < 0.6:
+            # All there is, so that what comes back next was spent.
+            points = -available
+        return AdjustAsked(wallet, a_uuid(), a_uuid(), a_time(chance, 60), kind, points)
+
+    def _again(self, wallets: Sequence[int]) -> Anything:
+        earlier = [asked for asked in self._sent if asked.wallet in wallets]
+        if not earlier:
+            return self._a_sale(wallets)
+        if self._chance.random() < 0.7:
+            return self._chance.choice(earlier)
+        make = self._chance.choice((self._a_sale, self._a_return, self._an_adjustment))
+        return under_the_id_of(self._chance.choice(earlier), make(wallets))
+
+
+def under_the_id_of(earlier: Anything, other: Anything) -> Anything:
+    """Another request that a caller sends, wrongly, under the id of an earlier one."""
+    return replace(other, wallet=earlier.wallet, request_id=earlier.request_id)
+
+
+def a_time(chance: Random, days_ago_max: int) -> int:
+    """A time of its own, on some day up to so long ago: tills may be late."""
+    return NOW - HOUR + next(_times) - chance.randrange(days_ago_max) * DAY
+
+
+def reply_of(answer: Answer) -> Reply:
+    """What the ledger answered, as the model would say it."""
+    if not isinstance(answer, Document):
+        return Reply(answer.reason)
+    points = frozenset((e.rule, e.kind.value, e.points) for e in answer.entries)
+    balance = answer.balance
+    held = (balance.available, balance.qualifying, balance.lifetime)
+    return Reply("", points, answer.points_forgiven, held)
+
+
+def test_the_ledger_answers_and_holds_what_the_model_says(databases: Databases) -> None:
+    url = databases.create("ledger")
+    opened = engine(url, pool_size=2)
+    publish_two_versions(opened)
+
+    class Here(Ledger):
+        database = opened
+
+    run_state_machine_as_test(
+        Here,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=30,
+            deadline=None,
+            # Every step is a transaction: to look for a shorter example would take too long.
+            phases=(Phase.explicit, Phase.reuse, Phase.generate),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    opened.dispose()
+    databases.drop(url)
