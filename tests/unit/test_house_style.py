@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FUNCTION_LINES_MAX = 50
 FILE_LINES_MAX = 400
-LEFT_OVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+# Spelt so that this line is not one of them.
+LEFT_OVER = re.compile(r"\b(T[O]DO|F[I]XME|X[X]X|H[A]CK)\b")
 VAGUE_NAMES = {"utils", "helpers", "common", "misc", "util", "helper"}
 
 

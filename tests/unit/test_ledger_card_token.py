@@ -47,3 +47,4 @@ def test_separators_do_not_hide_a_card_number(written: str) -> None:
 )
 def test_what_is_no_card_number_is_taken(token: str) -> None:
     refuse_raw_card_number(token)
+    assert not looks_like_card_number(token)

@@ -119,7 +119,9 @@ def test_two_times_the_points_is_once_more() -> None:
 
 
 def test_a_good_policy_is_not_refused() -> None:
-    check(rich_policy())
+    good = rich_policy()
+    check(good)
+    assert good == rich_policy()
 
 
 def test_a_rules_name_is_not_used_twice() -> None:
