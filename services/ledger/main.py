@@ -43,8 +43,8 @@ SWITCH_INTERVAL_SECONDS = 0.0005
 # 700 of them took 7 % of a batch.
 COLLECT_AFTER = (50_000, 20, 20)
 # A batch looks up a few hundred rows by their keys, in tables whose statistics are always behind:
-# a plan that reads a
-# whole table would be right for the first thousand sales and ruin the next million.
+# a plan that reads a whole table would be right for the first thousand sales and ruin the next
+# million.
 BY_INDEX_ONLY = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",

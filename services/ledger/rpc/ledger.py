@@ -11,7 +11,7 @@ from services.ledger.domain.documents import Account, AdjustPoints
 from services.ledger.domain.policy import PointKind
 from services.ledger.rpc import messages, names
 from services.ledger.shards import Shards, now_micros
-from services.ledger.storage.journal import MICROS_MAX, MICROS_MIN, Period, StatementKey
+from services.ledger.storage.journal import MICROS_MAX, MICROS_MIN, Period, Posted, StatementKey
 from services.ledger.usecases.read import (
     Explanation,
     HeldBalance,
@@ -52,16 +52,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
     ) -> ledger_pb2.ListEntriesResponse:
         """A page holds whole documents: the entries of one sale are never torn apart."""
         size = page_size(request.page_size, default=50, most=500)
-        before = read_statement_token(request.page_token)
-        holding = await self._holding(request.parent)
-        found, _ = await asyncio.to_thread(
-            self._reading.statement,
-            holding,
-            period=period_of(request),
-            before=before,
-            limit=size + 1,
-            sales_only=False,
-        )
+        found, _ = await self._statement(request, limit=size + 1, sales_only=False)
         entries: list[ledger_pb2.Entry] = []
         last: StatementKey | None = None
         rest = len(found)
@@ -85,16 +76,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         context: Context,  # noqa: ARG002
     ) -> ledger_pb2.ListSalesResponse:
         size = page_size(request.page_size, default=20, most=100)
-        before = read_statement_token(request.page_token)
-        holding = await self._holding(request.parent)
-        found, voided = await asyncio.to_thread(
-            self._reading.statement,
-            holding,
-            period=period_of(request),
-            before=before,
-            limit=size + 1,
-            sales_only=True,
-        )
+        found, voided = await self._statement(request, limit=size + 1, sales_only=True)
         page = found[:size]
         token = page_token(*statement_key(page[-1])) if len(found) > size else ""
         return ledger_pb2.ListSalesResponse(
@@ -165,6 +147,25 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
                 )
                 for (account, kind), points in sorted(sums.items())
             ]
+        )
+
+    async def _statement(
+        self,
+        request: ledger_pb2.ListEntriesRequest | ledger_pb2.ListSalesRequest,
+        *,
+        limit: int,
+        sales_only: bool,
+    ) -> tuple[list[Posted], set[int]]:
+        """The documents a page is made of, newest first, and which of them are voided sales."""
+        before = read_statement_token(request.page_token)
+        holding = await self._holding(request.parent)
+        return await asyncio.to_thread(
+            self._reading.statement,
+            holding,
+            period=period_of(request),
+            before=before,
+            limit=limit,
+            sales_only=sales_only,
         )
 
     async def _one_wallet(self, holding: Holding) -> int:

@@ -1,6 +1,4 @@
-"""The hot path in SQL: lock, look up, append. Set-based, a handful of statements a batch, one
-shard.
-"""
+"""The hot path in SQL, first half: lock and look up. Set-based, two statements a batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
