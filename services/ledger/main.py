@@ -19,11 +19,17 @@ from sqlalchemy import Engine
 
 from services.ledger import events, metrics
 from services.ledger.card_cache import CardCache
+from services.ledger.committing import (
+    COLLECT_AFTER,
+    ProcessCommitter,
+    ThreadCommitter,
+    now_micros,
+)
 from services.ledger.rpc.earn_policies import EarnPolicies
 from services.ledger.rpc.ledger import Ledger
 from services.ledger.rpc.point_of_sale import PointOfSale
 from services.ledger.settings import LedgerSettings
-from services.ledger.shards import Shards, now_micros
+from services.ledger.shards import Shards
 from services.ledger.storage import shards as shard_storage
 from services.ledger.usecases import attach
 from services.ledger.usecases.policies import Policies
@@ -36,21 +42,6 @@ from services.plumbing.database import engine, migrate, transaction
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 DOMAIN = "ledger.loyalty.example"
-# The event loop and the committers share one interpreter; a committer that waits for its turn
-# holds a whole batch up.
-SWITCH_INTERVAL_SECONDS = 0.0005
-# A batch makes tens of thousands of objects without a cycle among them; looking for cycles every
-# 700 of them took 7 % of a batch.
-COLLECT_AFTER = (50_000, 20, 20)
-# A batch looks up a few hundred rows by their keys, in tables whose statistics are always behind:
-# a plan that reads a whole table would be right for the first thousand sales and ruin the next
-# million.
-BY_INDEX_ONLY = {
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
 
 
 async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Server:
@@ -58,16 +49,10 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
     database = engine(settings.database_url, pool_size=settings.database_pool_size)
     with transaction(database) as connection:
         count = shard_storage.count(connection)
-    committing = engine(
-        settings.database_url, pool_size=count, settings=BY_INDEX_ONLY, checks_first=False
-    )
-    shards = Shards(
-        committing,
-        count,
-        limits=settings.limits,
-        batch_max=settings.batch_max,
-        queue_max=settings.queue_max,
-    )
+    kind = ProcessCommitter if settings.committer_processes else ThreadCommitter
+    committers = [kind(settings.database_url, n, settings.limits) for n in range(count)]
+    await asyncio.gather(*(committer.start() for committer in committers))
+    shards = Shards(committers, batch_max=settings.batch_max, queue_max=settings.queue_max)
     # One connection listens for as long as the server lives.
     listening = engine(settings.database_url, pool_size=4)
     cards = CardCache(listening)
@@ -80,9 +65,9 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
     watch_outboxes(database, count)
 
     async def close() -> None:
-        await asyncio.to_thread(shards.close)
+        await shards.close()
         await asyncio.to_thread(cards.close)
-        for used in (database, committing, listening):
+        for used in (database, listening):
             used.dispose()
 
     server.closers.append(close)
@@ -139,7 +124,6 @@ def watch_outboxes(database: Engine, count: int) -> None:
 async def serve() -> None:
     settings = read(LedgerSettings)
     auth = read(AuthSettings)
-    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
     server = await start(settings, auth)

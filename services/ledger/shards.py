@@ -3,43 +3,35 @@ wallet.
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 
-from sqlalchemy import Engine
-
-from services.ledger import events, metrics
-from services.ledger.domain.circumstances import Limits
+from services.ledger import metrics
+from services.ledger.committing import Committer
 from services.ledger.domain.documents import Command, Document
 from services.ledger.domain.refusals import OutcomeUnknown, QueueFull
 from services.ledger.storage.shards import shard_of
-from services.ledger.usecases.post import Answer, Shard, open_shard, post
+from services.ledger.usecases.post import Answer
 from services.plumbing.errors import Refused
-from services.plumbing.group_commit import CommitUnknown, GroupCommitter, QueueIsFull
-
-
-def now_micros() -> int:
-    return time.time_ns() // 1_000
+from services.plumbing.group_commit import GroupCommitter, QueueIsFull
+from services.plumbing.settling import CommitUnknown
 
 
 class Shards:
-    """Posts commands through the group commit of their wallet's shard."""
+    """Posts commands through the group commit of their wallet's shard. Used from one event loop."""
 
-    def __init__(
-        self, engine: Engine, count: int, *, limits: Limits, batch_max: int, queue_max: int
-    ) -> None:
-        self.count = count
-        self._committers = [
-            self._committer(engine, number, limits, batch_max, queue_max) for number in range(count)
+    def __init__(self, committers: Sequence[Committer], *, batch_max: int, queue_max: int) -> None:
+        """committers stand in the order of the shards."""
+        self.count = len(committers)
+        self._committers = committers
+        self._queues = [
+            self._queue(number, committer, batch_max, queue_max)
+            for number, committer in enumerate(committers)
         ]
 
     @staticmethod
-    def _committer(
-        engine: Engine, number: int, limits: Limits, batch_max: int, queue_max: int
+    def _queue(
+        number: int, committer: Committer, batch_max: int, queue_max: int
     ) -> GroupCommitter[Command, Answer]:
-        shard: Shard = open_shard(
-            engine, number, limits=limits, announce=events.entries_posted, clock=now_micros
-        )
         sizes = metrics.BATCH_SIZE.labels(str(number))
         seconds = metrics.COMMIT_SECONDS.labels(str(number))
 
@@ -47,15 +39,11 @@ class Shards:
             sizes.observe(size)
             seconds.observe(took)
 
-        committer: GroupCommitter[Command, Answer] = GroupCommitter(
-            lambda commands: post(shard, commands),
-            name=f"committer-{number}",
-            batch_max=batch_max,
-            queue_max=queue_max,
-            observe=observe,
+        queue: GroupCommitter[Command, Answer] = GroupCommitter(
+            committer.commit, batch_max=batch_max, queue_max=queue_max, observe=observe
         )
-        metrics.QUEUE_DEPTH.labels(str(number)).set_function(lambda: committer.depth)
-        return committer
+        metrics.QUEUE_DEPTH.labels(str(number)).set_function(lambda: queue.depth)
+        return queue
 
     async def post_one(self, command: Command) -> Document:
         """Post a command and answer its document. Refuses: what it refuses, QueueFull,
@@ -96,15 +84,16 @@ class Shards:
         self, shard: int, commands: Sequence[Command]
     ) -> Sequence[Answer | Exception]:
         try:
-            submitted = self._committers[shard].submit(commands)
+            submitted = self._queues[shard].submit(commands)
         except QueueIsFull:
             raise QueueFull("too much is waiting; send it again in a moment") from None
         return await submitted
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Commit what is queued."""
-        for committer in self._committers:
-            committer.close()
+        for queue, committer in zip(self._queues, self._committers, strict=True):
+            await queue.close()
+            await committer.close()
 
 
 def as_refusal(error: Exception) -> Exception:

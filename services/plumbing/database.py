@@ -1,14 +1,12 @@
 """PostgreSQL: engines, transactions, migrations and arrays as parameters."""
 
-import io
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import alembic.command
 import alembic.config
-import psycopg2
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -95,52 +93,6 @@ def array(values: Iterable[object]) -> str:
 def text_array(values: Iterable[str | None]) -> str:
     """A PostgreSQL array literal of texts; None is NULL."""
     return "{" + ",".join(map(_quoted, values)) + "}"
-
-
-def copy_rows(connection: Connection, target: str, rows: str) -> None:
-    """Copy rows, in COPY's text format, into "schema.table (columns)"; does nothing without any.
-
-    Refuses: what a statement refuses, as SQLAlchemy says it.
-    """
-    if not rows:
-        return
-    driver: Any = connection.connection
-    with closing(driver.cursor()) as cursor:
-        try:
-            cursor.copy_expert(f"COPY {target} FROM STDIN", io.BytesIO(rows.encode()))
-        except psycopg2.Error as error:
-            dialect: Any = connection.dialect
-            lost = bool(dialect.is_disconnect(error, driver.dbapi_connection, cursor))
-            if lost:
-                connection.invalidate(error)
-            raise DBAPIError.instance(
-                f"COPY {target}",
-                None,
-                error,
-                psycopg2.Error,
-                hide_parameters=True,
-                connection_invalidated=lost,
-            ) from None
-
-
-def prepare(connection: Connection, name: str, parameters: str, statement: str) -> None:
-    """Let the session plan a statement once; `EXECUTE name(...)` runs it from then on.
-
-    parameters are the types of $1, $2, ... in order. Survives the transaction, not the connection.
-    """
-    known: set[str] = connection.info.setdefault("prepared", set())
-    if name not in known:
-        connection.exec_driver_sql(f"PREPARE {name} ({parameters}) AS {statement}")
-        known.add(name)
-
-
-def copy_text(value: str) -> str:
-    """A text as COPY's text format wants it."""
-    if "\\" in value:
-        value = value.replace("\\", "\\\\")
-    if "\n" in value or "\t" in value or "\r" in value:
-        value = value.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
-    return value
 
 
 def _quoted(value: str | None) -> str:

@@ -78,22 +78,25 @@ def lock_subject(connection: Connection, subject: str) -> None:
 def append(connection: Connection, schema: str, events: Sequence[Event]) -> None:
     """Announce events, if there are any, when the connection's transaction commits."""
     if events:
-        statement, values = insertion(schema, events)
-        connection.exec_driver_sql(statement, tuple(values))
+        rows = ",".join(["(%s, %s, %s, %s, %s)"] * len(events))
+        connection.exec_driver_sql(
+            f"INSERT INTO {schema}.outbox (id, type, subject, time, data) VALUES {rows}",
+            tuple(value for event in events for value in event_values(event)),
+        )
 
 
-def insertion(schema: str, events: Sequence[Event]) -> tuple[str, list[object]]:
-    """The statement of append and its values, for who sends it along with others.
-
-    There is at least one event.
+def prepared_insertion(schema: str) -> tuple[str, str]:
+    """Types and statement of an insertion of one event, for a session to prepare; event_values
+    are its parameters.
     """
-    rows = ",".join(["(%s, %s, %s, %s, %s)"] * len(events))
-    values: list[object] = [
-        value
-        for event in events
-        for value in (event.id, event.type, event.subject, event.time, Binary(event.data))
-    ]
-    return f"INSERT INTO {schema}.outbox (id, type, subject, time, data) VALUES {rows}", values
+    return (
+        "text, text, text, timestamptz, bytea",
+        f"INSERT INTO {schema}.outbox (id, type, subject, time, data) VALUES ($1, $2, $3, $4, $5)",
+    )
+
+
+def event_values(event: Event) -> list[object]:
+    return [event.id, event.type, event.subject, event.time, Binary(event.data)]
 
 
 def read(connection: Connection, schema: str, after: Position, *, limit: int) -> list[Stored]:

@@ -27,8 +27,12 @@ async def start(service: str, database_url: str, auth: AuthSettings, **settings:
     """Start a service on a database, with its default settings but for those given."""
     main = importlib.import_module(f"services.{service}.main")
     module = importlib.import_module(f"services.{service}.settings")
+    usual: dict[str, object] = {"grpc_address": "127.0.0.1:0", "metrics_port": 0}
+    if service == "ledger":
+        # Processes take a second to start; whole platforms have them.
+        usual["committer_processes"] = False
     chosen = getattr(module, f"{service.title()}Settings")(
-        database_url=database_url, **{"grpc_address": "127.0.0.1:0", "metrics_port": 0} | settings
+        database_url=database_url, **usual | settings
     )
     server = await main.start(chosen, auth)
     address = f"127.0.0.1:{server.port}"

@@ -58,8 +58,8 @@ def test_policies_nobody_can_read_are_said_so(audit_after: Audit) -> None:
     ("old", "new", "off"),
     [
         (
-            '"amount":1500',
-            '"amount":1600',
+            ",1500,",
+            ",1600,",
             (
                 "its amount is 1500, its lines' 1600; its entries are"
                 " 15 redeemable by base for 1500 minor units of lines [1],"
@@ -68,7 +68,7 @@ def test_policies_nobody_can_read_are_said_so(audit_after: Audit) -> None:
                 " 16 qualifying by base for 1600 minor units of lines [1]"
             ),
         ),
-        ('"sku":"bread"', '"uks":"bread"', "its lines cannot be read"),
+        ('["bread",', "[17,", "its lines cannot be read"),
     ],
 )
 def test_sale_with_other_lines_is_named(audit_after: Audit, old: str, new: str, off: str) -> None:
@@ -83,7 +83,7 @@ def test_lines_that_change_no_point_are_found_all_the_same(audit_after: Audit) -
     """A cent more is no point more, but it is not what the entries say they are for."""
     found = audit_after(
         "UPDATE ledger_01.journal SET amount = 1501,"
-        " lines = replace(lines::text, '\"amount\":1500', '\"amount\":1501')::json"
+        " lines = replace(lines::text, ',1500,', ',1501,')::json"
         " WHERE document_id = 7"
     )
     assert set(found) == {RECOMPUTE, OUTBOX}
@@ -98,8 +98,8 @@ def test_sale_in_another_currency_is_named(audit_after: Audit) -> None:
 
 def test_sale_edited_after_its_return_is_named_by_both(audit_after: Audit) -> None:
     found = audit_after(
-        "UPDATE ledger_00.journal SET lines = replace(lines::text, '\"amount\":5000',"
-        " '\"amount\":6000')::json WHERE document_id = 12"
+        "UPDATE ledger_00.journal SET lines = replace(lines::text, ',5000,', ',6000,')::json"
+        " WHERE document_id = 12"
     )
     assert [problem.split(":")[0] for problem in found[RECOMPUTE]] == [
         "wallet 4, document 12",

@@ -116,6 +116,10 @@ class Ledger(RuleBasedStateMachine):
         # Which document each recorded sale became, and the receipt it had.
         self._documents: dict[str, int] = {}
 
+    def teardown(self) -> None:
+        for shard in itertools.chain(*self._servers):
+            shard.close()
+
     @initialize(chance=CHANCES)
     def begin(self, chance: Random) -> None:
         """Chosen once: seeds drawn at every step would mostly be the same small ones."""
@@ -338,7 +342,7 @@ def reply_of(answer: Answer) -> Reply:
 
 def test_the_ledger_answers_and_holds_what_the_model_says(databases: Databases) -> None:
     url = databases.create("ledger")
-    opened = engine(url, pool_size=2)
+    opened = engine(url, pool_size=2 * SHARDS + 1)
     publish_two_versions(opened)
 
     class Here(Ledger):

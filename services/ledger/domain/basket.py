@@ -24,7 +24,7 @@ class Nature(enum.IntEnum):
     SERVICE = 3
 
 
-class Line(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class Line(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One line of a basket: amounts in minor units, quantity in thousandths.
 
     amount is what the customer pays for the line, tax included, discounts deducted.
@@ -45,7 +45,7 @@ class Line(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 NumberedLine = tuple[int, Line]
 
 
-class Sale(msgspec.Struct, frozen=True, gc=False):
+class Sale(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A basket at a till. business_time is in microseconds since 1970-01-01 UTC."""
 
     store: str

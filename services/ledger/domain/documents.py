@@ -43,7 +43,9 @@ class Flag(enum.IntFlag):
     UNKNOWN_CARD = 2
 
 
-class RecordSale(msgspec.Struct, frozen=True, gc=False):
+class RecordSale(
+    msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="frame", tag="sale"
+):
     """Asks to record a sale. body_hash tells another body under the same request_id; both are
     hex digits of a UUID.
     """
@@ -57,14 +59,14 @@ class RecordSale(msgspec.Struct, frozen=True, gc=False):
     unknown_card: bool
 
 
-class ReturnedLine(msgspec.Struct, frozen=True, omit_defaults=True):
+class ReturnedLine(msgspec.Struct, frozen=True, array_like=True):
     """A line of a sale coming back; quantity in thousandths, zero for all of it that is left."""
 
     line: int
     quantity: int = 0
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, array_like=True):
     """The sale a return is about: by its id, or by the receipt when the id is zero."""
 
     sale_id: int = 0
@@ -73,7 +75,7 @@ class Origin(msgspec.Struct, frozen=True):
     receipt_number: str = ""
 
 
-class RecordReturn(msgspec.Struct, frozen=True):
+class RecordReturn(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="return"):
     """Asks to take back what returned goods had earned; with no lines, all that is left. A void
     undoes a whole sale.
     """
@@ -90,7 +92,7 @@ class RecordReturn(msgspec.Struct, frozen=True):
     void: bool = False
 
 
-class AdjustPoints(msgspec.Struct, frozen=True):
+class AdjustPoints(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="adjust"):
     """Asks to give or take points by hand."""
 
     wallet_id: int
@@ -106,7 +108,7 @@ class AdjustPoints(msgspec.Struct, frozen=True):
 Command = RecordSale | RecordReturn | AdjustPoints
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A transfer between a wallet and one of the programme's accounts: into the wallet when
     points are positive.
     """
@@ -123,7 +125,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     title: str = ""
 
 
-class Balance(msgspec.Struct, frozen=True, gc=False):
+class Balance(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A wallet's counters. available may be below zero by what a return took beyond the lots."""
 
     available: int = 0
@@ -136,7 +138,7 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
 LotId = tuple[int, int]
 
 
-class Lot(msgspec.Struct, frozen=True, gc=False):
+class Lot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Points of one credit that are still there. Never below zero."""
 
     document_id: int
@@ -151,7 +153,7 @@ class Lot(msgspec.Struct, frozen=True, gc=False):
         return self.document_id, self.ordinal
 
 
-class LotUse(msgspec.Struct, frozen=True, gc=False):
+class LotUse(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Points an entry took from a lot."""
 
     ordinal: int
@@ -159,7 +161,9 @@ class LotUse(msgspec.Struct, frozen=True, gc=False):
     points: int
 
 
-class Document(msgspec.Struct, frozen=True, gc=False):
+class Document(
+    msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="frame", tag="document"
+):
     """A request as the journal keeps it, with what it did; refused ones did nothing and say why."""
 
     document_id: int

@@ -7,6 +7,7 @@ from loyalty.ledger.v1 import earn_policy_pb2 as contract
 from loyalty.ledger.v1 import earn_policy_pb2_grpc
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 
+from services.ledger.committing import now_micros
 from services.ledger.domain.policy import (
     Clawback,
     Combination,
@@ -24,7 +25,6 @@ from services.ledger.domain.policy import (
     policy_json,
 )
 from services.ledger.rpc import messages, names
-from services.ledger.shards import now_micros
 from services.ledger.usecases.policies import Policies
 from services.plumbing.auth import current_caller
 from services.plumbing.grpc_calls import Context

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 
+from services.ledger.committing import now_micros
 from services.ledger.domain.basket import lines_from_json
 from services.ledger.domain.documents import Account, AdjustPoints
 from services.ledger.domain.policy import PointKind
 from services.ledger.rpc import messages, names
-from services.ledger.shards import Shards, now_micros
+from services.ledger.shards import Shards
 from services.ledger.storage.journal import MICROS_MAX, MICROS_MIN, Period, Posted, StatementKey
 from services.ledger.usecases.read import (
     Explanation,

@@ -13,7 +13,8 @@ from services.ledger.domain.documents import (
     RecordSale,
 )
 from services.ledger.domain.wallet import WalletState
-from services.plumbing.database import array, prepare
+from services.plumbing.batch_session import BatchTransaction
+from services.plumbing.database import array
 
 # Microseconds since 1970 into a timestamp, exactly.
 MICROS = "timestamptz 'epoch' + {} * interval '1 microsecond'"
@@ -35,7 +36,7 @@ class Known:
 
 
 def lock_wallets(
-    connection: Connection, schema: str, shard: int, wallet_ids: Sequence[int]
+    batch: BatchTransaction, schema: str, shard: int, wallet_ids: Sequence[int]
 ) -> dict[int, WalletState]:
     """Lock the wallets of a batch until its end; those that do not exist yet come into being.
 
@@ -43,23 +44,21 @@ def lock_wallets(
     Held besides, shared: the fence that publishing a policy holds alone.
     """
     ids = array(wallet_ids)
-    prepare(
-        connection,
+    batch.prepare(
         f"lock_{schema}",
         "bigint[]",
         "SELECT wallet_id, available, pending, qualifying, lifetime, overdrawn, sequence"
         f" FROM {schema}.wallets WHERE wallet_id = ANY($1) ORDER BY wallet_id FOR UPDATE",
     )
-    rows = connection.exec_driver_sql(
-        f"SELECT pg_advisory_xact_lock_shared({FENCE_CLASS}, {shard}); EXECUTE lock_{schema}(%s)",
-        (ids,),
-    ).fetchall()
+    batch.later(f"SELECT pg_advisory_xact_lock_shared({FENCE_CLASS}, {shard})")
+    rows = batch.rows(f"EXECUTE lock_{schema}(%s)", (ids,))
     if len(rows) < len(wallet_ids):
-        rows = connection.exec_driver_sql(
+        batch.later(
             f"INSERT INTO {schema}.wallets (wallet_id) SELECT unnest(%s::bigint[])"
-            f" ORDER BY 1 ON CONFLICT DO NOTHING; EXECUTE lock_{schema}(%s)",
-            (ids, ids),
-        ).fetchall()
+            " ORDER BY 1 ON CONFLICT DO NOTHING",
+            (ids,),
+        )
+        rows = batch.rows(f"EXECUTE lock_{schema}(%s)", (ids,))
     return {row[0]: WalletState(*row) for row in rows}
 
 
@@ -90,14 +89,14 @@ KNOWN = f"""
      AND j.type = {DocumentType.SALE.value} AND j.refusal IS NULL"""
 
 
-def find_known(connection: Connection, schema: str, commands: Sequence[Command]) -> Known:
+def find_known(batch: BatchTransaction, schema: str, commands: Sequence[Command]) -> Known:
     """Look up the requests of a batch and the receipts of its sales.
 
     After the wallets are locked nobody else adds any.
     """
     sales = [(i, c) for i, c in enumerate(commands) if isinstance(c, RecordSale)]
-    prepare(connection, f"known_{schema}", KNOWN_PARAMETERS, KNOWN.format(schema=schema))
-    rows = connection.exec_driver_sql(
+    batch.prepare(f"known_{schema}", KNOWN_PARAMETERS, KNOWN.format(schema=schema))
+    rows = batch.rows(
         f"EXECUTE known_{schema}(%s, %s, %s, %s, %s)",
         (
             array([command.wallet_id for command in commands]),
@@ -106,7 +105,7 @@ def find_known(connection: Connection, schema: str, commands: Sequence[Command])
             array([command.wallet_id for _, command in sales]),
             array([command.sale.business_time for _, command in sales]),
         ),
-    ).fetchall()
+    )
     documents, duplicates, policy_version = {}, set(), 0
     for what, number, wallet_id, *texts in rows:
         if what == 0:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from services.ledger.domain import refusals
 from services.ledger.domain.basket import Sale
@@ -23,7 +23,7 @@ from services.ledger.domain.wallet import WalletState
 from services.ledger.storage import appending, journal, policies, posting
 from services.ledger.storage.shards import schema as schema_of
 from services.plumbing import outbox
-from services.plumbing.database import transaction
+from services.plumbing.batch_session import BatchSession, BatchTransaction
 from services.plumbing.errors import Refused
 
 # What a batch's documents announce; made by the caller, who knows the contract.
@@ -36,11 +36,11 @@ Receipt = tuple[int, str, str, str]
 
 @dataclass(slots=True)
 class Shard:
-    """What one committer knows between batches: its rules and a block of ids. Used by one
-    thread.
+    """What one committer keeps between batches: its session, its rules and a block of ids. Used by
+    one thread.
     """
 
-    engine: Engine
+    session: BatchSession
     number: int
     limits: Limits
     announce: Announce
@@ -52,12 +52,15 @@ class Shard:
     def schema(self) -> str:
         return schema_of(self.number)
 
+    def close(self) -> None:
+        self.session.close()
+
 
 def open_shard(
     engine: Engine, number: int, *, limits: Limits, announce: Announce, clock: Callable[[], int]
 ) -> Shard:
     """clock answers microseconds since 1970-01-01 UTC."""
-    return Shard(engine, number, limits, announce, clock, Rules([]), iter(()))
+    return Shard(BatchSession(engine), number, limits, announce, clock, Rules([]), iter(()))
 
 
 def post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
@@ -77,18 +80,18 @@ def post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
 
 def _post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
     wallet_ids = sorted({command.wallet_id for command in commands})
-    with transaction(shard.engine) as connection:
-        wallets = posting.lock_wallets(connection, shard.schema, shard.number, wallet_ids)
-        known = posting.find_known(connection, shard.schema, commands)
+    with shard.session.transaction() as transaction:
+        wallets = posting.lock_wallets(transaction, shard.schema, shard.number, wallet_ids)
+        known = posting.find_known(transaction, shard.schema, commands)
         if known.policy_version != shard.rules.newest_version:
-            shard.rules = Rules(policies.all_policies(connection))
-        batch = _Batch(shard, connection, wallets, known)
+            shard.rules = Rules(policies.all_policies(transaction.connection))
+        batch = _Batch(shard, transaction, wallets, known)
         answers = batch.answers(commands)
         if batch.documents:
             now = shard.clock()
             posted = [document for document in batch.documents if not document.refused]
             appending.append(
-                connection,
+                transaction,
                 shard.schema,
                 documents=batch.documents,
                 wallets=wallets.values(),
@@ -104,12 +107,12 @@ class _Batch:
     def __init__(
         self,
         shard: Shard,
-        connection: Connection,
+        transaction: BatchTransaction,
         wallets: dict[int, WalletState],
         known: posting.Known,
     ) -> None:
         self._shard = shard
-        self._connection = connection
+        self._transaction = transaction
         self._wallets = wallets
         self._known = known
         self.documents: list[Document] = []
@@ -151,7 +154,7 @@ class _Batch:
         if not self._known.documents:
             return {}
         ids = list(self._known.documents.values())
-        found = journal.documents(self._connection, self._shard.schema, ids)
+        found = journal.documents(self._transaction.connection, self._shard.schema, ids)
         return {
             key: with_titles(found[document_id].document, self._shard.rules)
             for key, document_id in self._known.documents.items()
@@ -162,7 +165,7 @@ class _Batch:
         if not returns:
             return {}
         origins = [(command.wallet_id, command.origin) for command in returns]
-        found = journal.find_originals(self._connection, self._shard.schema, origins)
+        found = journal.find_originals(self._transaction.connection, self._shard.schema, origins)
         first: dict[tuple[int, str], Original | None] = {}
         for command, original in zip(returns, found, strict=True):
             # A request_id used twice is decided once, by the request that came first.
@@ -208,12 +211,14 @@ class _Batch:
         }
         if drawing:
             ids = [original.document_id for original in originals.values()]
-            journal.load_lots(self._connection, self._shard.schema, drawing, ids)
+            journal.load_lots(self._transaction.connection, self._shard.schema, drawing, ids)
 
     def _next_id(self) -> int:
         found = next(self._shard.ids, None)
         if found is None:
-            self._shard.ids = iter(posting.next_document_ids(self._connection, self._shard.schema))
+            self._shard.ids = iter(
+                posting.next_document_ids(self._transaction.connection, self._shard.schema)
+            )
             found = next(self._shard.ids)
         return found
 

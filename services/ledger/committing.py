@@ -1,0 +1,134 @@
+"""How a shard's batches are committed: by a process of its own, or by a thread of the server.
+
+The program itself is the process: `python -m services.ledger.committing SOCKET`.
+"""
+
+import asyncio
+import gc
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlalchemy import Engine
+
+from services.ledger import events, frames
+from services.ledger.domain.circumstances import Limits
+from services.ledger.domain.documents import Command, Document
+from services.ledger.usecases.post import Answer, open_shard, post
+from services.plumbing import work_process
+from services.plumbing.database import engine
+from services.plumbing.settling import GIVE_UP_SECONDS, RETRY_SECONDS, CommitUnknown, settle
+from services.plumbing.telemetry import start_logging
+from services.plumbing.work_process import WorkerLost, WorkProcess
+
+# A batch makes tens of thousands of objects without a cycle among them; looking for cycles every
+# 700 of them took 7 % of a batch.
+COLLECT_AFTER = (50_000, 20, 20)
+# A batch looks up a few hundred rows by their keys, in tables whose statistics are always behind:
+# a plan that reads a whole table would be right for the first thousand sales and ruin the next
+# million.
+BY_INDEX_ONLY = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+
+Answers = Sequence[Answer | Exception]
+
+
+def now_micros() -> int:
+    return time.time_ns() // 1_000
+
+
+def committing_engine(url: str) -> Engine:
+    return engine(url, pool_size=1, settings=BY_INDEX_ONLY, checks_first=False)
+
+
+def settler(
+    database: Engine, number: int, limits: Limits
+) -> Callable[[Sequence[Command]], Answers]:
+    """What commits a shard's batches, for good; used by one thread."""
+    shard = open_shard(
+        database, number, limits=limits, announce=events.entries_posted, clock=now_micros
+    )
+    return lambda commands: settle(lambda batch: post(shard, batch), commands)
+
+
+class Committer:
+    """Commits the batches of one shard, one at a time. Used from one event loop."""
+
+    async def start(self) -> None:
+        """Be ready for the first batch."""
+
+    async def commit(self, commands: Sequence[Command]) -> Answers:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        """End after the batch under way."""
+        raise NotImplementedError
+
+
+class ThreadCommitter(Committer):
+    """Commits in a thread: little memory, but it shares the server's one interpreter."""
+
+    def __init__(self, url: str, number: int, limits: Limits) -> None:
+        self._engine = committing_engine(url)
+        self._settle = settler(self._engine, number, limits)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"committer-{number}")
+
+    async def commit(self, commands: Sequence[Command]) -> Answers:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._settle, commands
+        )
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._thread.shutdown)
+        self._engine.dispose()
+
+
+class ProcessCommitter(Committer):
+    """Commits in a process of its own."""
+
+    def __init__(self, url: str, number: int, limits: Limits, *, log_level: str = "INFO") -> None:
+        opening = frames.Opening(url, number, limits, log_level)
+        self._process = WorkProcess("services.ledger.committing", frames.encode(opening))
+
+    async def start(self) -> None:
+        await self._process.start()
+
+    async def commit(self, commands: Sequence[Command]) -> Answers:
+        """A process that ended under way is started anew and asked again: requests are looked up
+        by their ids, so none is done twice.
+        """
+        request = frames.encode(commands)
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        while True:
+            try:
+                return frames.decode_answers(await self._process.ask(request))
+            except WorkerLost:
+                if time.monotonic() > deadline:
+                    return [CommitUnknown()] * len(commands)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def close(self) -> None:
+        await self._process.close()
+
+
+def opened(opening: bytes) -> Callable[[bytes], bytes]:
+    told = frames.decode_opening(opening)
+    start_logging(told.log_level)
+    settled = settler(committing_engine(told.database_url), told.shard, told.limits)
+
+    def answer(request: bytes) -> bytes:
+        answers: Sequence[Document | Exception] = settled(frames.decode_commands(request))
+        return frames.encode_answers(answers)
+
+    return answer
+
+
+if __name__ == "__main__":
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
+    work_process.serve(sys.argv[1:], opened)

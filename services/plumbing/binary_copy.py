@@ -1,0 +1,49 @@
+"""Rows in the binary format of PostgreSQL's COPY, which the server need not parse.
+
+A row is a count of its columns, then each value behind its length in bytes. See
+https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-BINARY-FORMAT
+"""
+
+import struct
+from functools import lru_cache
+
+_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
+_INT4_TYPE = 23
+_length = struct.Struct("!i").pack
+NULL = _length(-1)
+# PostgreSQL counts a time's microseconds from 2000-01-01 UTC.
+EPOCH_MICROS = 946_684_800_000_000
+
+
+def fixed_columns(formats: str) -> struct.Struct:
+    """Packs the first columns of a row, those of fixed width, at once.
+
+    formats has one letter a column: q bigint or timestamptz, i integer, h smallint, u uuid. pack
+    takes the row's count of columns, then for each of these its width (8, 4, 2, 16) and its value.
+    """
+    return struct.Struct("!h" + "".join("i16s" if f == "u" else f"i{f}" for f in formats))
+
+
+def text(value: str) -> bytes:
+    """A value of type text or json."""
+    encoded = value.encode()
+    return _length(len(encoded)) + encoded
+
+
+# For texts of which there are few: names of stores, rules, currencies.
+repeated_text = lru_cache(maxsize=65_536)(text)
+
+
+@lru_cache(maxsize=65_536)
+def int_array(values: tuple[int, ...]) -> bytes:
+    """A value of type integer[]; most rows share a few."""
+    dimensions = struct.pack("!ii", len(values), 1) if values else b""
+    elements = b"".join([struct.pack("!ii", 4, value) for value in values])
+    body = struct.pack("!iii", bool(values), 0, _INT4_TYPE) + dimensions + elements
+    return _length(len(body)) + body
+
+
+def copy_data(rows: bytes) -> bytes:
+    """Rows as `COPY ... FROM STDIN (FORMAT binary)` reads them."""
+    return _HEADER + rows + _TRAILER
