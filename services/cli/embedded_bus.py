@@ -2,47 +2,57 @@
 
 import signal
 import threading
+from collections.abc import Mapping
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.cli.service_table import SERVICES
 from services.ledger.reactions import LedgerReactions
-from services.ledger.storage import shards as ledger_shards
-from services.plumbing import telemetry
+from services.plumbing import outbox, telemetry
 from services.plumbing.config import LogSettings, read
 from services.plumbing.database import engine, transaction
 from services.plumbing.embedded_bus import Consumer, EmbeddedBus, Source
+from services.tiering.reactions import TieringReactions
+
+# Who reacts to events, by the name of the service.
+REACTIONS: Mapping[str, type] = {"ledger": LedgerReactions, "tiering": TieringReactions}
 
 
 class BusSettings(BaseSettings):
+    """A database URL for every service of the service table."""
+
     model_config = SettingsConfigDict(frozen=True)
 
     members_database_url: str = Field(pattern=r"^postgresql\+psycopg2://")
     ledger_database_url: str = Field(pattern=r"^postgresql\+psycopg2://")
+    tiering_database_url: str = Field(pattern=r"^postgresql\+psycopg2://")
+    outbox_retention_days: int = Field(default=30, ge=1, le=3_650)
     bus_metrics_port: int = Field(default=7290, ge=0, le=65535)
 
+    def database_url(self, service: str) -> str:
+        return str(getattr(self, f"{service}_database_url"))
 
-def wire(members_database_url: str, ledger_database_url: str) -> EmbeddedBus:
-    """The bus over both services' databases."""
-    members = engine(members_database_url)
-    ledger = engine(ledger_database_url)
-    with transaction(ledger) as connection:
-        streams = ledger_shards.schemas(connection)
-    return EmbeddedBus(
-        sources=[
-            Source("members", members, ["public"]),
-            Source("ledger", ledger, ["public", *streams]),
-        ],
-        consumers=[
-            Consumer(LedgerReactions, ledger, {"DATABASE_URL": ledger_database_url}),
-        ],
-    )
+
+def wire(settings: BusSettings) -> EmbeddedBus:
+    """The bus over the databases of all services."""
+    urls = {service.name: settings.database_url(service.name) for service in SERVICES}
+    engines = {name: engine(url) for name, url in urls.items()}
+    sources = []
+    for name, source in engines.items():
+        with transaction(source) as connection:
+            sources.append(Source(name, source, outbox.streams(connection)))
+    consumers = [
+        Consumer(reactions, engines[name], {"DATABASE_URL": urls[name]})
+        for name, reactions in REACTIONS.items()
+    ]
+    return EmbeddedBus(sources, consumers, retention_days=settings.outbox_retention_days)
 
 
 def main() -> None:
     telemetry.start_logging(read(LogSettings).level)
     settings = read(BusSettings)
-    bus = wire(settings.members_database_url, settings.ledger_database_url)
+    bus = wire(settings)
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told.set())

@@ -2,6 +2,15 @@
 
 import sys
 
-from services.members.main import main
+if sys.argv[1:] == ["worker"]:
+    # Before anything else is imported, and never beside grpc.
+    from services.plumbing import green
 
-main(sys.argv[1:])
+    green.patch()
+    from services.members.worker import main as work
+
+    work()
+else:
+    from services.members.main import main
+
+    main(sys.argv[1:])

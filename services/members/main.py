@@ -1,4 +1,4 @@
-"""`python -m services.members server|migrate`."""
+"""`python -m services.members server|migrate`; the worker is a process of another kind."""
 
 import asyncio
 import sys
@@ -58,7 +58,5 @@ def main(arguments: Sequence[str]) -> None:
             asyncio.run(serve())
         case ["migrate"]:
             migrate(read(MembersSettings).database_url, MIGRATIONS)
-        case ["worker"]:
-            sys.exit("members reacts to no event and keeps no clock: it has no worker")
         case _:
-            sys.exit("usage: python -m services.members server|migrate")
+            sys.exit("usage: python -m services.members server|worker|migrate")

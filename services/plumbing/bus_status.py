@@ -4,42 +4,55 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from services.plumbing import inbox
+from services.plumbing import inbox, outbox
+from services.plumbing.inbox import Cursor
+from services.plumbing.outbox import Origin
 
-# Beyond this many it no longer matters how many; counting stops.
-EVENTS_COUNTED_MAX = 100_000
+# Who reads a service's outboxes for RabbitMQ; its cursor lies in the service's own database.
+RELAY = "relay"
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """What waits in one stream for one consumer. events is counted up to EVENTS_COUNTED_MAX."""
+    """What waits in one stream for one consumer, events counted up to EVENTS_COUNTED_MAX.
+
+    replaced says that the outbox is another than the one the consumer has read: it waits for
+    `loyalty events rewind`.
+    """
 
     consumer: str
     source: str
     stream: str
     events: int
     oldest_seconds: float
+    replaced: bool = False
 
 
-def streams(connection: Connection) -> list[str]:
-    """The schemas of a database that hold an outbox."""
-    rows = connection.exec_driver_sql(
-        "SELECT schemaname FROM pg_tables WHERE tablename = 'outbox' ORDER BY schemaname"
-    )
-    return [row[0] for row in rows]
+class StreamReplaced(Exception):  # noqa: N818 — an answer, not an accident
+    """The outbox is not the one that was read before: its database was restored from a dump."""
+
+    def __init__(self, consumer: str, source: str, stream: str) -> None:
+        super().__init__(
+            f"the outbox {stream} of {source} is another than {consumer} has read: was it restored?"
+            f" To read it from its beginning: loyalty events rewind {consumer} {source}"
+        )
+
+
+def is_replaced(cursor: Cursor, origin: Origin) -> bool:
+    """Whether a cursor is of another outbox, or of the same with a future that never came."""
+    if cursor.position > origin.last_position:
+        return True
+    return cursor.origin is not None and cursor.origin != origin.name
 
 
 def lags(consuming: Connection, announcing: Connection, *, consumer: str, source: str) -> list[Lag]:
     """A consumer's lag in each stream of a source; the connections are to the database of each."""
     found = []
-    for stream in streams(announcing):
+    for stream in outbox.streams(announcing):
         read = inbox.cursor(consuming, consumer=consumer, source=source, stream=stream)
-        events, oldest_seconds = announcing.exec_driver_sql(
-            "SELECT count(*), extract(epoch FROM clock_timestamp() - min(time))"  # noqa: S608 — a schema
-            f" FROM (SELECT time FROM {stream}.outbox WHERE (xid, position) > (%s::xid8, %s)"
-            " ORDER BY xid, position LIMIT %s) AS waiting",
-            (str(read.xid), read.row, EVENTS_COUNTED_MAX),
-        ).one()
-        age = max(float(oldest_seconds or 0), 0.0)
-        found.append(Lag(consumer, source, stream, events, round(age, 3)))
+        waiting = outbox.waiting(announcing, stream, read.position)
+        replaced = is_replaced(read, outbox.origin(announcing, stream))
+        found.append(
+            Lag(consumer, source, stream, waiting.events, waiting.oldest_seconds, replaced)
+        )
     return found

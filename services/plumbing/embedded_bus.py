@@ -1,6 +1,6 @@
 """Delivers events straight from the outboxes to what nameko's `@event_handler` declares.
 
-For one machine and for tests; on RabbitMQ nameko itself does this. Order holds within a stream (an
+For one machine and for tests; on RabbitMQ the workers do this. Order holds within a stream (an
 outbox), every event is applied once, and one that keeps failing is parked.
 """
 
@@ -10,27 +10,25 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nameko.events import EventHandler
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR, DependencyProvider
-from plumbing.v1 import envelope_pb2
-from prometheus_client import Counter, Gauge
 from sqlalchemy import Engine
 
-from services.plumbing import inbox, outbox
-from services.plumbing.database import connection_was_lost, transaction
+from services.plumbing import housekeeping, inbox, outbox, outbox_metrics
+from services.plumbing.bus_status import StreamReplaced, is_replaced
+from services.plumbing.database import transaction
+from services.plumbing.delivery import LAG_SECONDS, Deliverer, Reaction, Stopped, envelope_of
+from services.plumbing.inbox import Cursor
 
 log = logging.getLogger("bus")
 
 BATCH = 200
 POLL_SECONDS = 0.05
-ATTEMPTS_MAX = 5
-BACK_OFF_SECONDS = 0.1
-
-DELIVERED = Counter("bus_events_delivered_total", "Events applied.", ["consumer", "source"])
-PARKED = Counter("bus_events_parked_total", "Events put aside.", ["consumer", "source"])
-LAG_SECONDS = Gauge("bus_lag_seconds", "Age of the last event read.", ["consumer", "source"])
+REPLAY_POLL_SECONDS = 1.0
+RETENTION_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +51,6 @@ class Consumer:
     @property
     def name(self) -> str:
         return str(self.reactions.name)  # type: ignore[attr-defined]
-
-
-Reaction = Callable[[bytes], object]
 
 
 class Container:
@@ -94,102 +89,138 @@ def declared(service: Any) -> dict[tuple[str, str], Reaction]:
     return found
 
 
+def _find(reactions: Mapping[tuple[str, str], Reaction], source: str, kind: str) -> Reaction | None:
+    return reactions.get((source, kind))
+
+
 class Delivery:
     """One consumer reading one stream of one source."""
 
     def __init__(
         self,
-        consumer: Consumer,
+        deliverer: Deliverer,
         source: Source,
         stream: str,
         reactions: Mapping[tuple[str, str], Reaction],
     ) -> None:
-        self._consumer = consumer
+        self._deliverer = deliverer
         self._source = source
         self._stream = stream
-        self._reactions = {kind: r for (name, kind), r in reactions.items() if name == source.name}
-        self._names = {"consumer": consumer.name, "source": source.name}
+        self._reactions = reactions
+        self._reader = outbox.Reader(stream)
+        self._origin: str | None = None
+
+    @property
+    def source(self) -> Source:
+        return self._source
+
+    @property
+    def stream(self) -> str:
+        return self._stream
+
+    def cursor(self) -> Cursor:
+        with transaction(self._deliverer.engine) as connection:
+            return inbox.cursor(connection, **self._place())
 
     def deliver_some(self, told_to_stop: Callable[[], bool] = lambda: False) -> int:
-        """Deliver the next batch and note how far it got. Returns how many events were read."""
-        place = {**self._names, "stream": self._stream}
-        with transaction(self._consumer.engine) as connection:
-            after = inbox.cursor(connection, **place)
+        """Deliver the next batch and note how far it got. Returns how many events were read.
+
+        Refuses: StreamReplaced.
+        """
+        at = self.cursor()
         with transaction(self._source.engine) as connection:
-            batch = outbox.read(connection, self._stream, after, limit=BATCH)
+            if self._origin is None:
+                self._origin = self._check_origin(connection, at)
+            batch = self._reader.read(connection, at.position, limit=BATCH)
+        after = at.position
         for stored in batch:
             if told_to_stop():
                 break
-            self._deliver(stored.event)
+            try:
+                self._deliver(stored.event)
+            except Stopped:
+                break
             after = stored.position
+        age = 0.0
         if batch:
-            with transaction(self._consumer.engine) as connection:
-                inbox.move_cursor(connection, **place, to=after)
+            with transaction(self._deliverer.engine) as connection:
+                inbox.move_cursor(connection, **self._place(), to=Cursor(after, self._origin))
             age = time.time() - batch[-1].event.time.timestamp()
-            LAG_SECONDS.labels(**self._names).set(max(age, 0.0))
+        LAG_SECONDS.labels(self._deliverer.consumer, self._source.name).set(max(age, 0.0))
         return len(batch)
 
-    def _deliver(self, event: outbox.Event) -> None:
-        reaction = self._reactions.get(event.type)
-        if reaction is None:
-            return
-        envelope = envelope_pb2.Envelope(
-            id=event.id,
-            source=self._source.name,
-            type=event.type,
-            subject=event.subject,
-            data=event.data,
-        )
-        envelope.time.FromDatetime(event.time)
-        payload = envelope.SerializeToString()
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            try:
-                reaction(payload)
-            except Exception as error:
-                if connection_was_lost(error):
-                    # The database is away; the event is not to blame and waits for it.
-                    raise
-                log.exception("reaction failed", extra={"event": event.id, "attempt": attempt})
-                if attempt == ATTEMPTS_MAX:
-                    self._park(event, error)
-                else:
-                    time.sleep(BACK_OFF_SECONDS * 2**attempt)
-            else:
-                DELIVERED.labels(**self._names).inc()
-                return
+    def forget_origin(self) -> None:
+        """Look again which outbox it is: the database may be another after it was away."""
+        self._origin = None
 
-    def _park(self, event: outbox.Event, error: Exception) -> None:
-        with transaction(self._consumer.engine) as connection:
-            inbox.park(connection, event, **self._names, error=type(error).__name__)
-        PARKED.labels(**self._names).inc()
+    def _check_origin(self, connection: Any, at: Cursor) -> str:
+        origin = outbox.origin(connection, self._stream)
+        if is_replaced(at, origin):
+            raise StreamReplaced(self._deliverer.consumer, self._source.name, self._stream)
+        return origin.name
+
+    def _deliver(self, event: outbox.Event) -> None:
+        reaction = self._reactions.get((self._source.name, event.type))
+        if reaction is not None:
+            payload = envelope_of(self._source.name, event)
+            self._deliverer.deliver(self._source.name, payload, reaction)
+
+    def _place(self) -> dict[str, str]:
+        return {
+            "consumer": self._deliverer.consumer,
+            "source": self._source.name,
+            "stream": self._stream,
+        }
 
 
 class EmbeddedBus:
     """Every consumer's deliveries, a thread for each stream."""
 
-    def __init__(self, sources: Sequence[Source], consumers: Sequence[Consumer]) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        consumers: Sequence[Consumer],
+        *,
+        retention_days: int = RETENTION_DAYS,
+    ) -> None:
+        self._sources = sources
+        self._retention_days = retention_days
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._containers: list[Container] = []
         self._providers: list[DependencyProvider] = []
         self._deliveries: list[Delivery] = []
+        self._replays: list[tuple[Deliverer, dict[tuple[str, str], Reaction]]] = []
         for consumer in consumers:
-            container = Container(consumer)
-            self._containers.append(container)
-            service, providers = instantiate(consumer, container)
-            self._providers += providers
-            reactions = declared(service)
-            listened = {name for name, _ in reactions}
-            self._deliveries += [
-                Delivery(consumer, source, stream, reactions)
-                for source in sources
-                if source.name in listened
-                for stream in source.streams
-            ]
+            self._add(consumer)
+
+    def _add(self, consumer: Consumer) -> None:
+        container = Container(consumer)
+        self._containers.append(container)
+        service, providers = instantiate(consumer, container)
+        self._providers += providers
+        reactions = declared(service)
+        listened = {name for name, _ in reactions}
+        deliverer = Deliverer(consumer.name, consumer.engine, self._stopping.wait)
+        self._replays.append((deliverer, reactions))
+        self._deliveries += [
+            Delivery(deliverer, source, stream, reactions)
+            for source in self._sources
+            if source.name in listened
+            for stream in source.streams
+        ]
 
     def start(self) -> None:
-        for delivery in self._deliveries:
-            thread = threading.Thread(target=self._run, args=(delivery,), daemon=True)
+        for source in self._sources:
+            for stream in source.streams:
+                outbox_metrics.watch(source.name, stream, partial(self._waiting, source, stream))
+        targets: list[Callable[[], None]] = [
+            *(partial(self._run, delivery) for delivery in self._deliveries),
+            partial(self._repeat, REPLAY_POLL_SECONDS, self.replay),
+            partial(self._repeat, housekeeping.EVERY_SECONDS, self.prune),
+        ]
+        for target in targets:
+            thread = threading.Thread(target=target, daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -208,13 +239,60 @@ class EmbeddedBus:
             total += read
         return total
 
+    def replay(self) -> int:
+        """Apply the parked events that somebody asked for. Returns how many."""
+        return sum(
+            deliverer.replay(partial(_find, reactions)) for deliverer, reactions in self._replays
+        )
+
+    def prune(self) -> int:
+        """Drop events that every consumer has read, and notes nobody needs. Returns how many."""
+        pruned = 0
+        for source in self._sources:
+            for stream in source.streams:
+                pruned += housekeeping.prune_outbox(
+                    source.engine,
+                    source.name,
+                    stream,
+                    through=self._read_by_all(source, stream),
+                    retention_days=self._retention_days,
+                )
+        for deliverer, _ in self._replays:
+            housekeeping.prune_notes(deliverer.engine, retention_days=self._retention_days)
+        return pruned
+
+    def _waiting(self, source: Source, stream: str) -> outbox.Waiting:
+        read = self._read_by_all(source, stream)
+        with transaction(source.engine) as connection:
+            return outbox.waiting(connection, stream, read)
+
+    def _read_by_all(self, source: Source, stream: str) -> int:
+        """The position up to which every consumer has read a stream."""
+        readers = [d for d in self._deliveries if (d.source, d.stream) == (source, stream)]
+        if readers:
+            return min(reader.cursor().position for reader in readers)
+        with transaction(source.engine) as connection:
+            return outbox.origin(connection, stream).last_position
+
+    def _repeat(self, seconds: float, work: Callable[[], object]) -> None:
+        while not self._stopping.wait(seconds):
+            try:
+                work()
+            except Exception:
+                log.exception("interrupted")
+
     def _run(self, delivery: Delivery) -> None:
         while not self._stopping.is_set():
             try:
                 read = delivery.deliver_some(self._stopping.is_set)
+            except StreamReplaced as refused:
+                delivery.forget_origin()
+                log.error("%s", refused)
+                self._stopping.wait(10.0)
             except Exception:
+                delivery.forget_origin()
                 log.exception("delivery interrupted")
                 self._stopping.wait(1.0)
-                continue
-            if read < BATCH:
-                self._stopping.wait(POLL_SECONDS)
+            else:
+                if read < BATCH:
+                    self._stopping.wait(POLL_SECONDS)

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -116,7 +117,10 @@ def refusal_of(error: Exception) -> errors.Refused | None:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every unary method once, at its first call, and answers from then on by look-up."""
+    """Wraps every method once, at its first call, and answers from then on by look-up.
+
+    Methods take one request; they answer with one response or a stream of them.
+    """
 
     def __init__(self, *, verifier: TokenVerifier, domain: str, under_way: CallsUnderWay) -> None:
         self._verifier = verifier
@@ -143,13 +147,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _wrap(self, method: str, handler: MethodHandler) -> MethodHandler:
         call = _Call(
             method=method,
-            handle=handler.unary_unary,
+            handle=handler.unary_stream if handler.response_streaming else handler.unary_unary,
             access=access_of(method),
             verifier=self._verifier,
             validation=self._validation,
             domain=self._domain,
             under_way=self._under_way,
         )
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                call.stream,
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
         return grpc.unary_unary_rpc_method_handler(
             call.answer,
             request_deserializer=handler.request_deserializer,
@@ -199,23 +209,64 @@ class _Call:
         except grpc.aio.AbortError:
             raise
         except Exception as error:
-            rid = _loggable(request_id)
-            refusal = refusal_of(error)
-            if refusal is None:
-                log.exception("unexpected error", extra={"method": self._method, "rid": rid})
-                status, reason = _internal(self._domain), "INTERNAL"
-            else:
-                status, reason = status_of(refusal, self._domain), refusal.reason
-            self._note(rid, started, _CODES[status.code], reason)
-            await context.abort_with_status(rpc_status.to_status(status))
+            await self._refuse(error, request_id, started, context)
+            # To refuse raises; should it not, the error is not lost.
+            raise
         finally:
             self._under_way.leave()
+        self._note_answered(request_id, started)
+        return response
+
+    async def stream(self, request: Message, context: Context) -> AsyncIterator[Any]:
+        """The same for a method that answers with a stream; a drain waits for its end."""
+        started = time.perf_counter()
+        request_id, token = _metadata(context)
+        try:
+            self._under_way.enter()
+            caller = self._verifier.known(token) if token else None
+            if caller is None:
+                caller = await self._authenticate(token)
+            set_caller(admit(caller, self._access))
+            self._validation.check(request, by_item=self._access.by_item)
+            # Closed with this, so that a caller who leaves ends what was done for them.
+            async with aclosing(self._handle(request, context)) as responses:
+                async for response in responses:
+                    yield response
+        except (asyncio.CancelledError, GeneratorExit):
+            self._note(_loggable(request_id), started, grpc.StatusCode.CANCELLED, "CALLER_LEFT")
+            raise
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:
+            await self._refuse(error, request_id, started, context)
+            # To refuse raises; should it not, the error is not lost.
+            raise
+        finally:
+            self._under_way.leave()
+        self._note_answered(request_id, started)
+
+    async def _refuse(
+        self, error: Exception, request_id: str, started: float, context: Context
+    ) -> None:
+        """End the call with what its caller may know of an error."""
+        rid = _loggable(request_id)
+        refusal = refusal_of(error)
+        if refusal is None:
+            log.error(
+                "unexpected error", exc_info=error, extra={"method": self._method, "rid": rid}
+            )
+            status, reason = _internal(self._domain), "INTERNAL"
+        else:
+            status, reason = status_of(refusal, self._domain), refusal.reason
+        self._note(rid, started, _CODES[status.code], reason)
+        await context.abort_with_status(rpc_status.to_status(status))
+
+    def _note_answered(self, request_id: str, started: float) -> None:
         self._answered.inc()
         self._seconds.observe(time.perf_counter() - started)
         if log.isEnabledFor(logging.DEBUG):
             rid = _loggable(request_id)
             log.debug("call", extra={"method": self._method, "rid": rid, "code": "OK"})
-        return response
 
     async def _authenticate(self, token: str | None) -> Caller:
         if token is None:

@@ -13,30 +13,35 @@ from services.plumbing.grpc_server import MESSAGE_BYTES_MAX
 DEADLINE_SECONDS = 5.0
 Detail = TypeVar("Detail", bound=Message)
 
-# gRPC's own retries (gRFC A6): only what is known not to have been answered is sent again.
-SERVICE_CONFIG = json.dumps(
-    {
-        "methodConfig": [
-            {
-                "name": [{}],
-                "timeout": f"{DEADLINE_SECONDS}s",
-                "retryPolicy": {
-                    "maxAttempts": 4,
-                    "initialBackoff": "0.1s",
-                    "maxBackoff": "2s",
-                    "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
-                },
-            }
-        ]
-    }
-)
 OPTIONS: tuple[tuple[str, Any], ...] = (
-    ("grpc.service_config", SERVICE_CONFIG),
     ("grpc.enable_retries", 1),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
 )
+
+
+def service_config(seconds_max: float) -> str:
+    """What channels do of themselves: a deadline, and gRPC's own retries (gRFC A6).
+
+    Only what is known not to have been answered is sent again.
+    """
+    return json.dumps(
+        {
+            "methodConfig": [
+                {
+                    "name": [{}],
+                    "timeout": f"{seconds_max}s",
+                    "retryPolicy": {
+                        "maxAttempts": 4,
+                        "initialBackoff": "0.1s",
+                        "maxBackoff": "2s",
+                        "backoffMultiplier": 2,
+                        "retryableStatusCodes": ["UNAVAILABLE"],
+                    },
+                }
+            ]
+        }
+    )
 
 
 def bearer(token: str) -> tuple[tuple[str, str], ...]:
@@ -44,12 +49,22 @@ def bearer(token: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {token}"),)
 
 
-def aio_channel(address: str, *options: tuple[str, Any]) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(address, options=(*OPTIONS, *options))
+def aio_channel(
+    address: str, *options: tuple[str, Any], seconds_max: float = DEADLINE_SECONDS
+) -> grpc.aio.Channel:
+    """A channel whose calls end after so many seconds, whatever longer deadline they have."""
+    return grpc.aio.insecure_channel(address, options=(*_options(seconds_max), *options))
 
 
-def channel(address: str, *options: tuple[str, Any]) -> grpc.Channel:
-    return grpc.insecure_channel(address, options=(*OPTIONS, *options))
+def channel(
+    address: str, *options: tuple[str, Any], seconds_max: float = DEADLINE_SECONDS
+) -> grpc.Channel:
+    """The same for callers that block."""
+    return grpc.insecure_channel(address, options=(*_options(seconds_max), *options))
+
+
+def _options(seconds_max: float) -> tuple[tuple[str, Any], ...]:
+    return (("grpc.service_config", service_config(seconds_max)), *OPTIONS)
 
 
 def error_info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo | None:

@@ -1,15 +1,26 @@
 """Events on their way in: applied once, in order, with poison put aside."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
-from services.plumbing.database import transaction
-from services.plumbing.outbox import START, Event, Position
+from services.plumbing.database import text_array, transaction
+from services.plumbing.outbox import START, Event
 
-TABLES = """
+CURSORS = """
+    CREATE TABLE inbox_cursors (
+        consumer text NOT NULL,
+        source text NOT NULL,
+        stream text NOT NULL,
+        position bigint NOT NULL,
+        -- Which outbox the position is one of; null for the next that is found.
+        origin text,
+        PRIMARY KEY (consumer, source, stream)
+    )"""
+TABLES = f"""
     CREATE TABLE inbox (
         consumer text NOT NULL,
         source text NOT NULL,
@@ -17,14 +28,7 @@ TABLES = """
         apply_time timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (consumer, source, event_id)
     );
-    CREATE TABLE inbox_cursors (
-        consumer text NOT NULL,
-        source text NOT NULL,
-        stream text NOT NULL,
-        xid xid8 NOT NULL,
-        position bigint NOT NULL,
-        PRIMARY KEY (consumer, source, stream)
-    );
+    {CURSORS};
     CREATE TABLE inbox_parked (
         consumer text NOT NULL,
         source text NOT NULL,
@@ -35,8 +39,22 @@ TABLES = """
         data bytea NOT NULL,
         error text NOT NULL,
         park_time timestamptz NOT NULL DEFAULT now(),
+        -- Since when it is to be applied again; null while nobody wants that.
+        replay_time timestamptz,
         PRIMARY KEY (consumer, source, event_id)
     )"""
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the tables of the first release to today's.
+
+    Cursors by transaction numbers say nothing any more: everything is read again, and what was
+    applied is known by its note.
+    """
+    connection.exec_driver_sql(
+        f"DROP TABLE inbox_cursors; {CURSORS};"
+        "ALTER TABLE inbox_parked ADD COLUMN IF NOT EXISTS replay_time timestamptz"
+    )
 
 
 @contextmanager
@@ -56,33 +74,116 @@ def applied_once(
         yield connection if noted.rowcount else None
 
 
-def cursor(connection: Connection, *, consumer: str, source: str, stream: str) -> Position:
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far a consumer has read a stream; origin is the outbox's name, None when not yet seen."""
+
+    position: int
+    origin: str | None
+
+
+def cursor(connection: Connection, *, consumer: str, source: str, stream: str) -> Cursor:
     """How far a consumer has read a source's stream."""
     row = connection.exec_driver_sql(
-        "SELECT xid::text, position FROM inbox_cursors"
+        "SELECT position, origin FROM inbox_cursors"
         " WHERE consumer = %s AND source = %s AND stream = %s",
         (consumer, source, stream),
     ).one_or_none()
-    return Position(int(row[0]), row[1]) if row else START
+    return Cursor(row[0], row[1]) if row else Cursor(START, None)
 
 
 def move_cursor(
-    connection: Connection, *, consumer: str, source: str, stream: str, to: Position
+    connection: Connection, *, consumer: str, source: str, stream: str, to: Cursor
 ) -> None:
     connection.exec_driver_sql(
-        "INSERT INTO inbox_cursors VALUES (%s, %s, %s, %s::xid8, %s)"
+        "INSERT INTO inbox_cursors VALUES (%s, %s, %s, %s, %s)"
         " ON CONFLICT (consumer, source, stream)"
-        " DO UPDATE SET xid = excluded.xid, position = excluded.position",
-        (consumer, source, stream, str(to.xid), to.row),
+        " DO UPDATE SET position = excluded.position, origin = excluded.origin",
+        (consumer, source, stream, to.position, to.origin),
     )
+
+
+def move_cursor_from(
+    connection: Connection, *, consumer: str, source: str, stream: str, at: Cursor, to: Cursor
+) -> bool:
+    """Move a cursor unless somebody else did meanwhile; says whether it was moved."""
+    moved = connection.exec_driver_sql(
+        "INSERT INTO inbox_cursors AS c VALUES (%s, %s, %s, %s, %s)"
+        " ON CONFLICT (consumer, source, stream)"
+        " DO UPDATE SET position = excluded.position, origin = excluded.origin"
+        " WHERE c.position = %s",
+        (consumer, source, stream, to.position, to.origin, at.position),
+    )
+    return moved.rowcount == 1
+
+
+def rewind(connection: Connection, *, consumer: str, source: str) -> int:
+    """Let a consumer read a source from the beginning, whichever outboxes it has now.
+
+    What it applied before is known by its note. Returns how many streams.
+    """
+    return connection.exec_driver_sql(
+        "UPDATE inbox_cursors SET position = %s, origin = NULL WHERE consumer = %s AND source = %s",
+        (START, consumer, source),
+    ).rowcount
 
 
 def park(connection: Connection, event: Event, *, consumer: str, source: str, error: str) -> None:
     """Put an event aside with the error it met, so that those behind it go on."""
     connection.exec_driver_sql(
         "INSERT INTO inbox_parked (consumer, source, event_id, type, subject, time, data, error)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (consumer, source, event_id)"
+        " DO UPDATE SET error = excluded.error, replay_time = NULL",
         (consumer, source, event.id, event.type, event.subject, event.time, event.data, error),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """An event that was put aside, and why."""
+
+    consumer: str
+    source: str
+    event: Event
+    error: str
+    park_time: datetime
+    replay_time: datetime | None
+
+
+def parked(connection: Connection, *, limit: int, to_replay: bool = False) -> list[Parked]:
+    """Events put aside, the oldest first; only those somebody wants replayed, if told so."""
+    wanted = " WHERE replay_time IS NOT NULL" if to_replay else ""
+    rows = connection.exec_driver_sql(
+        "SELECT consumer, source, event_id, type, subject, time, data, error, park_time,"  # noqa: S608 — no value
+        f" replay_time FROM inbox_parked{wanted} ORDER BY park_time, event_id LIMIT %s",
+        (limit,),
+    )
+    return [
+        Parked(
+            row[0],
+            row[1],
+            Event(row[2], row[3], row[4], row[5], bytes(row[6])),
+            row[7],
+            row[8],
+            row[9],
+        )
+        for row in rows
+    ]
+
+
+def ask_for_replay(connection: Connection, event_ids: Sequence[str]) -> int:
+    """Have parked events applied again, all without ids. Returns how many."""
+    chosen = " AND event_id = ANY(%s::text[])" if event_ids else ""
+    return connection.exec_driver_sql(
+        f"UPDATE inbox_parked SET replay_time = now() WHERE replay_time IS NULL{chosen}",  # noqa: S608 — no value
+        (text_array(event_ids),) if event_ids else (),
+    ).rowcount
+
+
+def forget_parked(connection: Connection, *, consumer: str, source: str, event_id: str) -> None:
+    connection.exec_driver_sql(
+        "DELETE FROM inbox_parked WHERE consumer = %s AND source = %s AND event_id = %s",
+        (consumer, source, event_id),
     )
 
 

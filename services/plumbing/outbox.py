@@ -1,6 +1,9 @@
 """Events on their way out.
 
-Written in the transaction that made them true, read in the order of transactions without gaps.
+Written in the transaction that made them true, read in the order of their positions without gaps.
+A position is given when an event is announced; whoever sees what another transaction did announces
+after it. So events about a row that is locked stand in the order it was changed, whichever server
+changed it and however long the others take to commit.
 """
 
 import math
@@ -12,6 +15,9 @@ from psycopg2 import Binary
 from sqlalchemy import Connection, Engine
 
 from services.plumbing.database import database_is_away, transaction
+
+# Where a reader stands who has read nothing yet.
+START = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,57 +32,80 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """Where a reader stands: the transaction and the row within it that it read last."""
-
-    xid: int
-    row: int
-
-
-START = Position(0, 0)
-
-
-@dataclass(frozen=True, slots=True)
 class Stored:
     """An event as it stands in an outbox."""
 
-    position: Position
+    position: int
     event: Event
 
 
 def create_table(schema: str) -> str:
-    """The DDL of an outbox in a schema.
-
-    A sequence hands out numbers before they commit, so "greater than the last number" loses events
-    that commit late. The transaction's own number orders them, and nothing is read at or past the
-    oldest one still running.
-    """
+    """The DDL of an outbox in a schema, with the note of what was pruned from it."""
     return f"""
         CREATE TABLE {schema}.outbox (
-            position bigint GENERATED ALWAYS AS IDENTITY (CACHE 32),
-            xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+            -- Never handed out in blocks: a session that keeps some for later would announce today
+            -- under a number of yesterday.
+            position bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
             id text NOT NULL,
             type text NOT NULL,
             subject text NOT NULL,
             time timestamptz NOT NULL,
             -- Serialized messages hardly shrink; trying to costs more than the bytes.
-            data bytea STORAGE EXTERNAL NOT NULL,
-            PRIMARY KEY (xid, position)
+            data bytea STORAGE EXTERNAL NOT NULL
+        );
+        {_pruning_table(schema)}"""
+
+
+def _pruning_table(schema: str) -> str:
+    return f"""
+        CREATE TABLE {schema}.outbox_pruning (
+            singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+            -- No event of before then need be here any more.
+            before timestamptz NOT NULL
         )"""
+
+
+def upgrade(connection: Connection, schema: str) -> None:
+    """Bring an outbox of the first release, which was read by transaction numbers, to today's.
+
+    Does nothing to one that is of today already.
+    """
+    columns = connection.exec_driver_sql(
+        "SELECT count(*) FROM information_schema.columns"
+        " WHERE table_schema = %s AND table_name = 'outbox' AND column_name = 'xid'",
+        (schema,),
+    ).scalar_one()
+    if not columns:
+        return
+    table = f"{schema}.outbox"
+    connection.exec_driver_sql(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+    sequence = connection.exec_driver_sql(
+        "SELECT pg_get_serial_sequence(%s, 'position')", (table,)
+    ).scalar_one()
+    # Past the blocks that sessions still hold; a new sequence, so that they let go of them.
+    after = connection.exec_driver_sql(f"SELECT last_value FROM {sequence}").scalar_one()
+    connection.exec_driver_sql(
+        f"""
+        ALTER TABLE {table} DROP COLUMN xid, ALTER COLUMN position DROP IDENTITY;
+        ALTER TABLE {table} ADD PRIMARY KEY (position),
+            ALTER COLUMN position ADD GENERATED ALWAYS AS IDENTITY (START {after + 1} CACHE 1);
+        {_pruning_table(schema)}"""
+    )
 
 
 def lock_subject(connection: Connection, subject: str) -> None:
     """Be the only one to announce about a subject until the connection's transaction ends.
 
-    Before the transaction writes or locks anything else: it gets its number then, and events of one
-    subject stand in the order they happened only where each number was given under this lock.
-    SELECT ... FOR UPDATE will not do, as it can take a number and then wait again.
+    For who changes no row in the order of which events could stand.
     """
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (subject,))
 
 
 def append(connection: Connection, schema: str, events: Sequence[Event]) -> None:
-    """Announce events, if there are any, when the connection's transaction commits."""
+    """Announce events, if there are any, when the connection's transaction commits.
+
+    After whatever the events are about was locked.
+    """
     if events:
         rows = ",".join(["(%s, %s, %s, %s, %s)"] * len(events))
         connection.exec_driver_sql(
@@ -99,19 +128,139 @@ def event_values(event: Event) -> list[object]:
     return [event.id, event.type, event.subject, event.time, Binary(event.data)]
 
 
-def read(connection: Connection, schema: str, after: Position, *, limit: int) -> list[Stored]:
-    """The next events in commit order; only of transactions before which none still runs."""
+class Reader:
+    """Reads one outbox from position to position.
+
+    A number that is missing may be one of a transaction that still runs. Whoever took it holds the
+    table's lock for writers: when all who held it at a time after the gap was seen are gone, what
+    is still missing never comes. Until then nothing behind the gap is read.
+    """
+
+    def __init__(self, schema: str) -> None:
+        self._schema = schema
+        # Who may still fill the gaps below a position.
+        self._writers: frozenset[str] = frozenset()
+        self._asked_below = START
+
+    def read(self, connection: Connection, after: int, *, limit: int) -> list[Stored]:
+        """The next events; the connection reads what is committed at each statement."""
+        found = self._rows(connection, after, limit)
+        whole = _without_gap(found, after, settled_below=START)
+        if len(whole) == len(found):
+            return whole
+        if not self._writers or found[len(whole)].position > self._asked_below:
+            self._writers = self._writing(connection)
+            self._asked_below = found[-1].position
+        else:
+            self._writers &= self._writing(connection)
+        if self._writers:
+            return whole
+        # What the last of them committed may have come after it was looked for.
+        found = self._rows(connection, after, limit)
+        return _without_gap(found, after, settled_below=self._asked_below)
+
+    def _rows(self, connection: Connection, after: int, limit: int) -> list[Stored]:
+        rows = connection.exec_driver_sql(
+            f"SELECT position, id, type, subject, time, data FROM {self._schema}.outbox"
+            " WHERE position > %s ORDER BY position LIMIT %s",
+            (after, limit),
+        )
+        return [
+            Stored(row[0], Event(row[1], row[2], row[3], row[4], bytes(row[5]))) for row in rows
+        ]
+
+    def _writing(self, connection: Connection) -> frozenset[str]:
+        rows = connection.exec_driver_sql(
+            "SELECT virtualtransaction FROM pg_locks WHERE locktype = 'relation'"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            f" AND relation = '{self._schema}.outbox'::regclass"
+            " AND mode = 'RowExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid()"
+        )
+        return frozenset(rows.scalars())
+
+
+def _without_gap(found: Sequence[Stored], after: int, *, settled_below: int) -> list[Stored]:
+    """What stands before the first gap that may still be filled."""
+    expected = after + 1
+    for number, stored in enumerate(found):
+        if stored.position > expected and stored.position > settled_below:
+            return list(found[:number])
+        expected = stored.position + 1
+    return list(found)
+
+
+def read(connection: Connection, schema: str, after: int, *, limit: int) -> list[Stored]:
+    """The next events, for who asks once; stops before what a transaction may still fill in."""
+    return Reader(schema).read(connection, after, limit=limit)
+
+
+def streams(connection: Connection) -> list[str]:
+    """The schemas of a database that hold an outbox."""
     rows = connection.exec_driver_sql(
-        f"SELECT xid::text, position, id, type, subject, time, data FROM {schema}.outbox"
-        " WHERE (xid, position) > (%s::xid8, %s) AND xid < pg_snapshot_xmin(pg_current_snapshot())"
-        # Qualified, for the bare name is the text in the list, which puts 1000 before 999.
-        " ORDER BY outbox.xid, position LIMIT %s",
-        (str(after.xid), after.row, limit),
+        "SELECT schemaname FROM pg_tables WHERE tablename = 'outbox' ORDER BY schemaname"
     )
-    return [
-        Stored(Position(int(row[0]), row[1]), Event(row[2], row[3], row[4], row[5], bytes(row[6])))
-        for row in rows
-    ]
+    return [row[0] for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What stands behind a position."""
+
+    events: int
+    oldest_seconds: float
+
+
+# Beyond this many it no longer matters how many; counting stops.
+EVENTS_COUNTED_MAX = 100_000
+
+
+def waiting(connection: Connection, schema: str, after: int) -> Waiting:
+    """How much stands behind a position, counted up to EVENTS_COUNTED_MAX."""
+    events, oldest_seconds = connection.exec_driver_sql(
+        "SELECT count(*), extract(epoch FROM clock_timestamp() - min(time))"
+        f" FROM (SELECT time FROM {schema}.outbox WHERE position > %s"
+        " ORDER BY position LIMIT %s) AS waiting",
+        (after, EVENTS_COUNTED_MAX),
+    ).one()
+    return Waiting(events, round(max(float(oldest_seconds or 0), 0.0), 3))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which outbox it is, and the last position it ever gave.
+
+    A physical copy keeps the name; what was restored from a dump has another, for positions that
+    were given after the dump was made are given again.
+    """
+
+    name: str
+    last_position: int
+
+
+def origin(connection: Connection, schema: str) -> Origin:
+    table = f"{schema}.outbox"
+    name, last = connection.exec_driver_sql(
+        "SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || %s::regclass::oid,"
+        " coalesce(pg_sequence_last_value(pg_get_serial_sequence(%s, 'position')::regclass), 0)",
+        (table, table),
+    ).one()
+    return Origin(name, last)
+
+
+def prune(
+    connection: Connection, schema: str, *, through: int, before: datetime, limit: int
+) -> int:
+    """Drop events up to a position that are older than a time. Returns how many."""
+    connection.exec_driver_sql(
+        f"INSERT INTO {schema}.outbox_pruning (before) VALUES (%s) ON CONFLICT (singleton)"
+        " DO UPDATE SET before = greatest(outbox_pruning.before, excluded.before)",
+        (before,),
+    )
+    return connection.exec_driver_sql(
+        f"DELETE FROM {schema}.outbox WHERE position IN (SELECT position FROM {schema}.outbox"
+        " WHERE position <= %s AND time < %s ORDER BY position LIMIT %s)",
+        (through, before, limit),
+    ).rowcount
 
 
 def newest_age_seconds(engine: Engine, schema: str) -> float:
@@ -120,7 +269,7 @@ def newest_age_seconds(engine: Engine, schema: str) -> float:
     """
     query = (
         "SELECT coalesce(extract(epoch FROM now() - time), 0)::float"
-        f" FROM {schema}.outbox ORDER BY xid DESC, position DESC LIMIT 1"
+        f" FROM {schema}.outbox ORDER BY position DESC LIMIT 1"
     )
     try:
         with transaction(engine) as connection:

@@ -5,12 +5,14 @@ Two runtimes deliver to them: nameko on RabbitMQ, and the embedded bus. The one 
 serialized `plumbing.v1.Envelope` in both.
 """
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
-from nameko.extensions import DependencyProvider
+from nameko.events import EventHandler
+from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR, DependencyProvider
 from plumbing.v1 import envelope_pb2
 from sqlalchemy import Connection, Engine
 
@@ -31,6 +33,16 @@ class Database(DependencyProvider):  # type: ignore[misc]
 
     def get_dependency(self, worker_ctx: Any) -> Engine:  # noqa: ARG002
         return self._engine
+
+
+def sources(reactions: type) -> set[str]:
+    """Whose events a nameko service reacts to."""
+    return {
+        str(entrypoint.source_service)
+        for _, method in inspect.getmembers(reactions, inspect.isfunction)
+        for entrypoint in getattr(method, ENTRYPOINT_EXTENSIONS_ATTR, ())
+        if isinstance(entrypoint, EventHandler)
+    }
 
 
 @contextmanager

@@ -41,9 +41,10 @@ Metadata = tuple[tuple[str, str], ...]
 class Programme:
     """A platform on a data directory, at ports that stay the same when it is started again."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, amqp_url: str | None = None) -> None:
         self.data_dir = data_dir
-        self._port_base = free_port_base()
+        self._amqp_url = amqp_url
+        self._port_base = free_port_base(on_rabbitmq=amqp_url is not None)
         self._issuer = open_issuer(data_dir / "issuer", audience=AUDIENCE)
         self._running = ExitStack()
 
@@ -52,7 +53,12 @@ class Programme:
         # A slow machine must not turn the draining of calls into losing them.
         environment = {"LEDGER_DRAIN_SECONDS": "60", "LEDGER_SHARDS": str(SHARDS)}
         self._running.enter_context(
-            running_platform(self.data_dir, port_base=self._port_base, environment=environment)
+            running_platform(
+                self.data_dir,
+                port_base=self._port_base,
+                environment=environment,
+                amqp_url=self._amqp_url,
+            )
         )
 
     def stop(self) -> None:
@@ -219,11 +225,11 @@ def connect(url: str) -> "psycopg2.extensions.connection":
     return psycopg2.connect(plain.render_as_string(hide_password=False))
 
 
-def free_port_base() -> int:
+def free_port_base(*, on_rabbitmq: bool = False) -> int:
     """Where all the ports of a platform are free now."""
     for base in random.sample(PORT_BASES, 50):
         try:
-            choose_ports(base)
+            choose_ports(base, on_rabbitmq=on_rabbitmq)
         except PortInUse:
             continue
         return base

@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 
 from services.plumbing import bus_status, inbox, outbox
 from services.plumbing.database import engine
+from services.plumbing.inbox import Cursor
 from services.plumbing.outbox import Event
 
 CONSUMER, SOURCE = "ledger", "members"
@@ -63,7 +64,11 @@ def test_only_what_lies_past_the_cursor_counts(
     announce(announcing, count=2, age=timedelta(seconds=10))
     third = outbox.read(announcing, "public", outbox.START, limit=3)[-1]
     inbox.move_cursor(
-        consuming, consumer=CONSUMER, source=SOURCE, stream="public", to=third.position
+        consuming,
+        consumer=CONSUMER,
+        source=SOURCE,
+        stream="public",
+        to=Cursor(third.position, outbox.origin(announcing, "public").name),
     )
     found = lag(consuming, announcing)
     assert found.events == 2
@@ -73,10 +78,21 @@ def test_only_what_lies_past_the_cursor_counts(
 def test_counting_stops_at_its_bound(
     consuming: Connection, announcing: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bus_status, "EVENTS_COUNTED_MAX", 4)
+    monkeypatch.setattr(outbox, "EVENTS_COUNTED_MAX", 4)
     announce(announcing, count=6, age=timedelta(seconds=5))
     assert lag(consuming, announcing).events == 4
 
 
 def test_every_schema_with_an_outbox_is_a_stream(consuming: Connection) -> None:
-    assert bus_status.streams(consuming) == ["ledger_00", "ledger_01", "public"]
+    assert outbox.streams(consuming) == ["ledger_00", "ledger_01", "public"]
+
+
+@pytest.mark.parametrize(
+    "read", [Cursor(1, "another-system/1"), Cursor(7, None)], ids=["another", "shorter"]
+)
+def test_an_outbox_that_is_not_the_one_that_was_read_is_told(
+    consuming: Connection, announcing: Connection, read: Cursor
+) -> None:
+    announce(announcing, count=2, age=timedelta(seconds=10))
+    inbox.move_cursor(consuming, consumer=CONSUMER, source=SOURCE, stream="public", to=read)
+    assert lag(consuming, announcing).replaced

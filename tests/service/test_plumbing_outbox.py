@@ -4,14 +4,15 @@ import random
 import threading
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Connection, Engine
 
 from services.plumbing import outbox
 from services.plumbing.database import engine, transaction
-from services.plumbing.outbox import START, Event, Position, Stored
+from services.plumbing.outbox import START, Event, Reader, Stored
 from tests.service.databases import Databases
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,7 +36,7 @@ def event(subject: str = "members/1", event_id: str | None = None) -> Event:
     return Event(event_id or uuid.uuid4().hex, "Happened", subject, NOW, b"\x00data\xff")
 
 
-def read(database: Engine, after: Position = START, limit: int = 1000) -> list[Stored]:
+def read(database: Engine, after: int = START, limit: int = 1000) -> list[Stored]:
     with transaction(database) as connection:
         return outbox.read(connection, "public", after, limit=limit)
 
@@ -80,14 +81,67 @@ def test_what_is_rolled_back_was_never_announced(database: Engine) -> None:
 
 
 def test_a_late_committer_is_waited_for_and_not_lost(database: Engine) -> None:
-    with database.connect() as late:
+    reader = Reader("public")
+    with database.connect() as late, database.connect() as reading:
         append(late, "late")
         with transaction(database) as connection:
             append(connection, "early")
-        # "early" has committed, but a transaction with a smaller number still runs.
-        assert read(database) == []
+        # "early" has committed, but a transaction with a smaller position still runs.
+        assert reader.read(reading, START, limit=10) == []
         late.commit()
-    assert ids(read(database)) == ["late", "early"]
+        assert ids(reader.read(reading, START, limit=10)) == ["late", "early"]
+
+
+def test_what_never_comes_is_not_waited_for_however_busy_the_others_are(database: Engine) -> None:
+    reader = Reader("public")
+    with (
+        database.connect() as failing,
+        database.connect() as busy,
+        database.connect() as busier,
+        database.connect() as reading,
+    ):
+        append(failing, "never")
+        append(busy, "second")
+        with transaction(database) as connection:
+            append(connection, "third")
+        assert reader.read(reading, START, limit=10) == []
+        failing.rollback()
+        append(busier, "fourth")
+        busy.commit()
+        # Whoever still writes began to after the gap was seen.
+        assert ids(reader.read(reading, START, limit=10)) == ["second", "third"]
+        busier.commit()
+        assert ids(reader.read(reading, START, limit=10)) == ["second", "third", "fourth"]
+
+
+def test_an_update_of_another_table_by_a_long_transaction_holds_no_reader_up(
+    database: Engine,
+) -> None:
+    with database.connect() as long, database.connect() as failing:
+        long.exec_driver_sql("CREATE TABLE elsewhere (id int)")
+        append(failing, "never")
+        failing.rollback()
+        with transaction(database) as connection:
+            append(connection, "behind the gap")
+        assert ids(read(database)) == ["behind the gap"]
+
+
+def test_events_about_a_row_stand_in_the_order_it_was_changed_in(database: Engine) -> None:
+    """However early a transaction got its number, or late it commits."""
+    with transaction(database) as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE wallets AS SELECT id FROM generate_series(1, 2) id"
+        )
+    with database.connect() as first, database.connect() as second:
+        first.exec_driver_sql("SELECT FROM wallets WHERE id = 1 FOR UPDATE")
+        # Its number is the greater, yet it changes the second wallet before the other does.
+        second.exec_driver_sql("SELECT FROM wallets WHERE id = 2 FOR UPDATE")
+        append(second, "second's")
+        second.commit()
+        first.exec_driver_sql("SELECT FROM wallets WHERE id = 2 FOR UPDATE")
+        append(first, "first's")
+        first.commit()
+    assert ids(read(database)) == ["second's", "first's"]
 
 
 def test_reading_goes_on_where_it_ended(database: Engine) -> None:
@@ -125,13 +179,15 @@ def test_a_reader_beside_many_writers_sees_every_event_once(database: Engine) ->
         thread.start()
     seen: list[str] = []
     after = START
+    reader = Reader("public")
     writing = True
-    while writing:
-        # Asked before reading: what the last writer commits is read after it has ended.
-        writing = any(thread.is_alive() for thread in threads)
-        while batch := read(database, after, limit=7):
-            seen += ids(batch)
-            after = batch[-1].position
+    with database.connect() as reading:
+        while writing:
+            # Asked before reading: what the last writer commits is read after it has ended.
+            writing = any(thread.is_alive() for thread in threads)
+            while batch := reader.read(reading, after, limit=7):
+                seen += ids(batch)
+                after = batch[-1].position
     for thread in threads:
         thread.join()
     assert len(seen) == len(set(seen))
@@ -171,3 +227,35 @@ def test_one_subject_s_lock_does_not_hold_another(database: Engine) -> None:
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         ).scalar_one()
         assert granted == 2
+
+
+def test_old_events_up_to_a_position_are_dropped_and_it_is_noted(database: Engine) -> None:
+    with transaction(database) as connection:
+        append(connection, "a", "b", "c")
+    later = NOW + timedelta(days=1)
+    with transaction(database) as connection:
+        outbox.append(connection, "public", [replace(event(event_id="d"), time=later)])
+        assert outbox.prune(connection, "public", through=2, before=later, limit=10) == 2
+        assert outbox.prune(connection, "public", through=9, before=later, limit=10) == 1
+        before = connection.exec_driver_sql("SELECT before FROM outbox_pruning").scalar_one()
+    assert ids(read(database)) == ["d"]
+    assert before == later
+
+
+def test_an_outbox_restored_from_a_dump_has_another_origin(database: Engine) -> None:
+    with transaction(database) as connection:
+        append(connection, "a", "b")
+        before = outbox.origin(connection, "public")
+        assert before.last_position == 2
+        # As pg_restore does: the table is made anew, with the rows and the last position.
+        connection.exec_driver_sql(
+            "CREATE TABLE kept AS SELECT * FROM outbox; DROP TABLE outbox, outbox_pruning"
+        )
+        connection.exec_driver_sql(outbox.create_table("public"))
+        connection.exec_driver_sql(
+            "INSERT INTO outbox OVERRIDING SYSTEM VALUE SELECT * FROM kept;"
+            "SELECT setval(pg_get_serial_sequence('outbox', 'position'), 2)"
+        )
+        after = outbox.origin(connection, "public")
+    assert after.last_position == 2
+    assert after.name != before.name

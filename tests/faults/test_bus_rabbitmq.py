@@ -1,0 +1,142 @@
+"""RabbitMQ stops, is killed and starts again, and its consumers die at random, under 100,000 sales.
+
+Every consumer ends with exactly the ledger's totals; events that come again change nothing.
+"""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+from loyalty.ledger.v1 import point_of_sale_pb2 as pos
+from loyalty.ledger.v1 import point_of_sale_pb2_grpc
+
+from tests.faults.bus_consumers import (
+    Consumer,
+    inject_duplicates,
+    killed_at_random,
+    ledger_points,
+    tiering,
+    totals,
+)
+from tests.faults.programme import Programme
+from tests.faults.tills import NAMESPACE, OPTIONS
+from tests.rabbitmq import Broker, running_broker
+from tests.service.waiting import until
+
+SALES, BATCH, CARDS = 100_000, 500, 2_000
+# When, in sales, RabbitMQ goes away and comes back.
+STOPS_AT, STARTS_AT, DIES_AT = 20_000, 50_000, 75_000
+KILL_SECONDS = 2.0
+LOOK_SECONDS = 0.25
+CATCH_UP_SECONDS_MAX = 120.0
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with running_broker(tmp_path_factory.mktemp("broker")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator[Programme]:
+    programme = Programme(tmp_path_factory.mktemp("faults") / "data", amqp_url=broker.url)
+    programme.start()
+    try:
+        programme.publish_policy()
+        yield programme
+    finally:
+        programme.stop()
+
+
+def batches() -> Iterator[pos.BatchRecordSalesRequest]:
+    """All sales, the same in every run; each earns its whole dollars in points of both kinds."""
+    chance = random.Random("bus")  # noqa: S311 — the same chance in every run is what is wanted
+    business_time = datetime.now(UTC) - timedelta(hours=1)
+    for first in range(0, SALES, BATCH):
+        batch = pos.BatchRecordSalesRequest()
+        for number in range(first, first + BATCH):
+            request = batch.requests.add(request_id=str(uuid.uuid5(NAMESPACE, f"bus {number}")))
+            sale = request.sale
+            sale.card_token = f"bus-{chance.randrange(CARDS)}"
+            sale.store, sale.terminal, sale.receipt_number = "31", "1", f"bus-{number}"
+            sale.currency_code = "USD"
+            sale.business_time.FromDatetime(business_time)
+            sale.lines.add(
+                sku="1", quantity_thousandths=1000, amount_minor=100 * chance.randint(1, 99)
+            )
+        yield batch
+
+
+async def test_100_000_sales_reach_every_consumer_once(
+    running: Programme, broker: Broker, tmp_path: Path
+) -> None:
+    with ExitStack() as opened:
+        consumers = [
+            opened.enter_context(totals(running, broker.url, tmp_path)),
+            tiering(running),
+        ]
+        with killed_at_random(consumers, every_seconds=KILL_SECONDS) as kills:
+            sold = await sell_while_the_broker_dies(running, broker)
+            await until(lambda: min(kills[each.name] for each in consumers) >= 1, 30.0)
+        expected = ledger_points(running)
+        assert sum(points for (_, kind), points in expected.items() if kind == 1) == sold
+        await eventually(
+            lambda: all(agrees(each, expected) for each in consumers), CATCH_UP_SECONDS_MAX
+        )
+        before = [each.delivered() for each in consumers]
+        sent = inject_duplicates(running, broker.url, count=50)
+        assert sent > 50
+        wanted = [count + sent for count in before]
+        await eventually(
+            lambda: [each.delivered() for each in consumers] == wanted, CATCH_UP_SECONDS_MAX
+        )
+        for each in consumers:
+            assert agrees(each, expected), each.name
+    assert running.count("SELECT count(*) FROM inbox_parked") == 0
+
+
+async def sell_while_the_broker_dies(programme: Programme, broker: Broker) -> int:
+    """Record every sale, whatever becomes of the broker. Returns what was earned of each kind."""
+    metadata = programme.bearer("sales.write")
+    earned = 0
+    async with grpc.aio.insecure_channel(programme.ledger_address, options=OPTIONS) as channel:
+        stub = point_of_sale_pb2_grpc.PointOfSaleServiceStub(channel)
+        fate = {STOPS_AT: broker.stop, STARTS_AT: broker.start, DIES_AT: lambda: revive(broker)}
+        meanwhile = asyncio.create_task(asyncio.sleep(0))
+        for number, batch in enumerate(batches()):
+            if (turn := fate.get(number * BATCH)) is not None:
+                # Tills go on while it comes to pass, but one thing after the other.
+                await meanwhile
+                meanwhile = asyncio.create_task(asyncio.to_thread(turn))
+            answer = await stub.BatchRecordSales(batch, metadata=metadata, timeout=60)
+            assert all(outcome.HasField("recorded") for outcome in answer.outcomes)
+            earned += sum(r.sale.lines[0].amount_minor // 100 for r in batch.requests)
+        await meanwhile
+    return earned
+
+
+def revive(broker: Broker) -> None:
+    """Kill it, and start it again on what it had written down."""
+    broker.kill()
+    broker.start()
+
+
+async def eventually(condition: Callable[[], bool], timeout_seconds: float) -> None:
+    """Come back when something holds that is dear to find out."""
+    deadline = time.monotonic() + timeout_seconds
+    while not await asyncio.to_thread(condition):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def agrees(consumer: Consumer, expected: dict[tuple[int, int], int]) -> bool:
+    """Whether a consumer has exactly the points of the ledger, of the kinds it sums."""
+    wanted = {key: points for key, points in expected.items() if key[1] in consumer.kinds}
+    return consumer.points() == wanted
