@@ -1,0 +1,1 @@
+"""Which tier members are in, by which rules, and what other rules would change."""

@@ -1,0 +1,21 @@
+"""`python -m services.tiering`."""
+
+import sys
+
+match sys.argv[1:]:
+    case ["worker"]:
+        # Before anything else is imported, and never beside grpc.
+        from services.plumbing import green
+
+        green.patch()
+        from services.tiering.worker import main as work
+
+        work()
+    case ["preview", preview_id]:
+        from services.tiering.preview_process import main as preview
+
+        preview(preview_id)
+    case arguments:
+        from services.tiering.main import main
+
+        main(arguments)

@@ -1,0 +1,12 @@
+"""What tiering counts."""
+
+from prometheus_client import Counter, Gauge
+
+DOCUMENTS_APPLIED = Counter(
+    "tiering_documents_applied_total", "Sales, returns, voids and adjustments applied."
+)
+DAYS_CLOSED = Counter("tiering_days_closed_total", "Business days closed.")
+TIER_CHANGES = Counter(
+    "tiering_tier_changes_total", "Tiers of members changed, by cause.", ["cause"]
+)
+PREVIEWS_UNDER_WAY = Gauge("tiering_previews_under_way", "Previews being computed or waiting.")

@@ -1,0 +1,87 @@
+"""What tiering does when points move, wallets find their owners and members enrol."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from loyalty.ledger.v1 import events_pb2 as ledger_events
+from loyalty.ledger.v1 import point_of_sale_pb2
+from loyalty.members.v1 import events_pb2 as members_events
+from nameko.events import event_handler
+from plumbing.v1 import envelope_pb2
+
+from services.plumbing.reactions import Database, apply
+from services.tiering import events
+from services.tiering.domain.calendar import to_day
+from services.tiering.metrics import DOCUMENTS_APPLIED
+from services.tiering.storage.activity import Movement
+from services.tiering.usecases.apply import apply_movements, attach_wallet, enrol_member
+
+MICROS_PER_DAY = 86_400_000_000
+QUALIFYING = point_of_sale_pb2.POINT_KIND_QUALIFYING
+
+
+def movement(document: ledger_events.PostedDocument) -> Movement:
+    """What a document adds to a day: a return and a void to that of the sale they are of."""
+    micros = document.original_business_time_micros or document.business_time_micros
+    points = 0
+    for entry in document.entries:
+        if entry.kind == QUALIFYING:
+            points += entry.points
+    return Movement(
+        document.wallet,
+        micros // MICROS_PER_DAY,
+        points,
+        document.amount_minor,
+        document.visits,
+        document.tier_base_points,
+        document.tier_base_points_before,
+    )
+
+
+def member_id_of(name: str) -> UUID:
+    """Refuses: ValueError."""
+    return UUID(name.removeprefix("members/"))
+
+
+def day_of(time: Timestamp) -> int:
+    return to_day(time.ToDatetime(tzinfo=UTC).date())
+
+
+class TieringReactions:
+    """A nameko service; each reaction applies one event in one transaction."""
+
+    name = "tiering"
+    database = Database()
+
+    @event_handler("ledger", "loyalty.ledger.v1.EntriesPosted")  # type: ignore[untyped-decorator]
+    def entries_posted(self, envelope: bytes) -> None:
+        with apply(self.database, self.name, envelope, ledger_events.EntriesPosted) as received:
+            if received:
+                connection, event = received
+                times = [posted.business_time_micros for posted in event.documents]
+                apply_movements(
+                    connection,
+                    [movement(posted) for posted in event.documents],
+                    at_micros=max(times, default=0),
+                    announcer=events,
+                    now=datetime.now(UTC),
+                )
+                DOCUMENTS_APPLIED.inc(len(event.documents))
+
+    @event_handler("ledger", "loyalty.ledger.v1.WalletAttached")  # type: ignore[untyped-decorator]
+    def wallet_attached(self, envelope: bytes) -> None:
+        with apply(self.database, self.name, envelope, ledger_events.WalletAttached) as received:
+            if received:
+                connection, event = received
+                attached = envelope_pb2.Envelope.FromString(envelope).time
+                attach_wallet(
+                    connection, event.wallet, member_id_of(event.member), day=day_of(attached)
+                )
+
+    @event_handler("members", "loyalty.members.v1.MemberEnrolled")  # type: ignore[untyped-decorator]
+    def member_enrolled(self, envelope: bytes) -> None:
+        with apply(self.database, self.name, envelope, members_events.MemberEnrolled) as received:
+            if received:
+                connection, event = received
+                enrol_member(connection, member_id_of(event.member), day=day_of(event.enrol_time))

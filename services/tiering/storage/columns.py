@@ -1,0 +1,88 @@
+"""Columns of numbers out of the database and into it, without a Python object a value."""
+
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import psycopg2
+import psycopg2.extensions
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+# The binary format of COPY, as PostgreSQL's manual gives it: a signature, flags and the length of
+# an extension; then a count of fields and, for each field, its length and its bytes; at last a
+# count of -1. Where no value is null every row is as long as every other, and numpy reads them all.
+HEADER_BYTES = 19
+TRAILER_BYTES = 2
+
+Columns = Mapping[str, NDArray[Any]]
+
+
+def copy_columns(connection: Connection, query: str, types: Mapping[str, str]) -> Columns:
+    """The rows of a query, which has no null in it.
+
+    types names each of its columns and says how it is stored: "i2", "i4" or "i8".
+    """
+    if psycopg2.extensions.get_wait_callback() is not None:
+        return _select_columns(connection, query, types)
+    fields: list[tuple[str, str]] = [("fields", ">i2")]
+    for name, kind in types.items():
+        fields += [(f"length of {name}", ">i4"), (name, f">{kind}")]
+    layout = np.dtype(fields)
+    data = _copy(connection, query)
+    count, rest = divmod(len(data) - HEADER_BYTES - TRAILER_BYTES, layout.itemsize)
+    if rest:
+        raise ValueError("a row with a null, or of other types than were named")
+    rows = np.frombuffer(data, layout, count=count, offset=HEADER_BYTES)
+    return {name: rows[name].astype(np.dtype(kind)) for name, kind in types.items()}
+
+
+def _select_columns(connection: Connection, query: str, types: Mapping[str, str]) -> Columns:
+    """The same on a green connection, which cannot do COPY; for few rows."""
+    rows = connection.exec_driver_sql(query).all()
+    return {
+        name: np.array([row[place] for row in rows], kind)
+        for place, (name, kind) in enumerate(types.items())
+    }
+
+
+def literal(values: Sequence[int] | NDArray[Any]) -> str:
+    """A PostgreSQL array literal of whole numbers."""
+    numbers = values.tolist() if isinstance(values, np.ndarray) else values
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
+def copy_rows(connection: Connection, target: str, rows: str) -> None:
+    """Copy rows, in COPY's text format, into "table (columns)"; does nothing without any."""
+    if rows:
+        _copy_expert(connection, f"COPY {target} FROM STDIN", io.BytesIO(rows.encode()))
+
+
+def _copy(connection: Connection, query: str) -> memoryview:
+    received = io.BytesIO()
+    _copy_expert(connection, f"COPY ({query}) TO STDOUT (FORMAT binary)", received)
+    return received.getbuffer()
+
+
+def _copy_expert(connection: Connection, statement: str, data: io.BytesIO) -> None:
+    """Refuses: what a statement refuses, as SQLAlchemy says it."""
+    driver: Any = connection.connection
+    with closing(driver.cursor()) as cursor:
+        try:
+            cursor.copy_expert(statement, data)
+        except psycopg2.Error as error:
+            dialect: Any = connection.dialect
+            lost = bool(dialect.is_disconnect(error, driver.dbapi_connection, cursor))
+            if lost:
+                connection.invalidate(error)
+            raise DBAPIError.instance(
+                "COPY",
+                None,
+                error,
+                psycopg2.Error,
+                hide_parameters=True,
+                connection_invalidated=lost,
+            ) from None

@@ -1,0 +1,163 @@
+"""What the engine computes from: members' days, grants and enrolments, as columns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from services.tiering.domain.columns import Assignments, Int32s, Int64s, MemberDays
+from services.tiering.storage.columns import Columns, copy_columns, literal
+
+# With plain keys and few rows each, the planner's guess at how many there are is worth nothing.
+BY_INDEX = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+ACTIVITY_COLUMNS = {
+    "member": "i4",
+    "day": "i4",
+    "points": "i8",
+    "spend_minor": "i8",
+    "visits": "i4",
+    "base_points": "i8",
+    "base_points_before": "i8",
+}
+LISTED = ", ".join(ACTIVITY_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Members by their numbers, sorted; in all else a member is the place of their number."""
+
+    numbers: Int32s
+    enrolled: Int32s
+    days: MemberDays
+    grants: Assignments
+
+
+def of_members(connection: Connection, group_id: int, numbers: Int32s, *, from_day: int) -> History:
+    """What some members did from a day on; numbers are sorted."""
+    wanted = f"unnest('{literal(numbers)}'::int[])"
+    connection.exec_driver_sql(BY_INDEX)
+    rows = copy_columns(
+        connection,
+        f"SELECT {', '.join('activity.' + name for name in ACTIVITY_COLUMNS)}"
+        f" FROM {wanted} AS wanted (number) JOIN activity"
+        " ON slice = mod(wanted.number, 32)::smallint AND member = wanted.number"
+        f" AND day >= {from_day}",
+        ACTIVITY_COLUMNS,
+    )
+    people = copy_columns(
+        connection,
+        "SELECT number, coalesce(enrol_day, heard_day) AS enrolled FROM members"
+        f" WHERE number = ANY('{literal(numbers)}'::int[]) ORDER BY number",
+        {"number": "i4", "enrolled": "i4"},
+    )
+    return _history(connection, group_id, rows, people)
+
+
+def of_slice(connection: Connection, group_id: int, number: int, *, from_day: int) -> History:
+    """What the members of a slice did from a day on."""
+    rows = copy_columns(
+        connection,
+        f"SELECT {LISTED} FROM activity WHERE slice = {number} AND day >= {from_day}",
+        ACTIVITY_COLUMNS,
+    )
+    people = copy_columns(
+        connection,
+        "SELECT number, coalesce(enrol_day, heard_day) AS enrolled FROM members"
+        f" WHERE slice = {number} ORDER BY number",
+        {"number": "i4", "enrolled": "i4"},
+    )
+    return _history(connection, group_id, rows, people)
+
+
+def _history(connection: Connection, group_id: int, rows: Columns, people: Columns) -> History:
+    numbers: Int32s = people["number"]
+    return History(
+        numbers=numbers,
+        enrolled=people["enrolled"],
+        days=member_days(rows, numbers),
+        grants=_grants(connection, group_id, numbers),
+    )
+
+
+def member_days(rows: Columns, numbers: Int32s) -> MemberDays:
+    """Rows of activity, in any order, summed by member and day."""
+    places = np.zeros(numbers[-1] + 1 if len(numbers) else 0, np.int64)
+    places[numbers] = np.arange(len(numbers))
+    keys = (places[rows["member"]] << 32) + rows["day"]
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    first = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1)) if len(keys) else keys
+    bases, offsets = _baskets(rows, order, keys, first)
+
+    def sums(name: str) -> Int64s:
+        values = rows[name][order].astype(np.int64)
+        return np.add.reduceat(values, first) if len(first) else values
+
+    return MemberDays(
+        member=(keys[first] >> 32).astype(np.int32),
+        day=rows["day"][order][first],
+        points=sums("points"),
+        spend_minor=sums("spend_minor"),
+        visits=sums("visits"),
+        base_offsets=offsets,
+        bases=bases,
+    )
+
+
+def _baskets(
+    rows: Columns, order: NDArray[np.intp], keys: Int64s, first: Int64s
+) -> tuple[Int64s, Int64s]:
+    """The base points of each basket that stands, by days, and where each day's begin.
+
+    A return put a basket in the place of another: the one before counts no more.
+    """
+    now, before = rows["base_points"][order], rows["base_points_before"][order]
+    group = np.zeros(len(keys), np.int64)
+    group[first[1:]] = 1
+    group = np.cumsum(group)
+    standing, replaced = now != 0, before != 0
+    groups, bases = group[standing], now[standing]
+    if replaced.any():
+        groups, bases = _without(groups, bases, group[replaced], before[replaced])
+    offsets = np.zeros(len(first) + 1, np.int64)
+    np.cumsum(np.bincount(groups, minlength=len(first)), out=offsets[1:])
+    return bases, offsets
+
+
+def _without(
+    groups: Int64s, bases: Int64s, gone_groups: Int64s, gone: Int64s
+) -> tuple[Int64s, Int64s]:
+    """Baskets less those that are gone, one for one."""
+    pairs = np.stack([np.concatenate([groups, gone_groups]), np.concatenate([bases, gone])])
+    signs = np.concatenate([np.ones(len(bases), np.int64), -np.ones(len(gone), np.int64)])
+    unique, place = np.unique(pairs, axis=1, return_inverse=True)
+    left = np.bincount(place.ravel(), weights=signs, minlength=unique.shape[1])
+    times = np.maximum(left, 0).astype(np.int64)
+    return np.repeat(unique[0], times), np.repeat(unique[1], times)
+
+
+def _grants(connection: Connection, group_id: int, numbers: Int32s) -> Assignments:
+    """What was granted to members that a group's rules may look at, and was in force at all."""
+    whose = f"member BETWEEN {numbers[0]} AND {numbers[-1]}" if len(numbers) else "false"
+    found = connection.exec_driver_sql(
+        "SELECT member, kind, name, from_day, end_day FROM grants WHERE"
+        f" {whose} AND (group_id = {group_id} OR group_id IS NULL) AND end_day > from_day"
+        " ORDER BY id"
+    ).all()
+    wanted = set(numbers.tolist())
+    rows = [row for row in found if row[0] in wanted] if found else []
+    names = tuple(sorted({row[2] for row in rows}))
+    index = {name: place for place, name in enumerate(names)}
+
+    def column(place: int) -> Int32s:
+        return np.array([row[place] for row in rows], np.int32)
+
+    return Assignments(
+        member=np.searchsorted(numbers, column(0)).astype(np.int32),
+        kind=np.array([row[1] for row in rows], np.int8),
+        name=np.array([index[row[2]] for row in rows], np.int32),
+        from_day=column(3),
+        end_day=column(4),
+        names=names,
+    )

@@ -1,0 +1,59 @@
+"""The engine's states, a row a member and group."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+from sqlalchemy import Connection
+
+from services.tiering.domain.columns import Int32s, MemberStates, new_states
+from services.tiering.storage.columns import copy_columns, literal
+
+SQL_TYPES = {"int8": "smallint", "int32": "int", "int64": "bigint"}
+STORED = {"smallint": "i2", "int": "i4", "bigint": "i8"}
+# As the engine's columns; who enrolled when stands with the member.
+TYPES = {
+    field.name: SQL_TYPES[getattr(new_states(np.zeros(0, np.int32)), field.name).dtype.name]
+    for field in fields(MemberStates)
+    if field.name != "enrolled"
+}
+NAMES = ", ".join(TYPES)
+
+
+def read(connection: Connection, group_id: int, numbers: Int32s, enrolled: Int32s) -> MemberStates:
+    """The states of members, whose numbers are sorted; who has none is as members begin."""
+    rows = copy_columns(
+        connection,
+        f"SELECT member, {NAMES} FROM states WHERE group_id = {group_id}"
+        f" AND member = ANY('{literal(numbers)}'::int[])",
+        {"member": "i4", **{name: STORED[kind] for name, kind in TYPES.items()}},
+    )
+    place = np.searchsorted(numbers, rows["member"])
+    states = new_states(enrolled)
+    filled = {}
+    for name in TYPES:
+        column = getattr(states, name).copy()
+        column[place] = rows[name].astype(column.dtype)
+        filled[name] = column
+    return replace(states, **filled)
+
+
+def write(connection: Connection, group_id: int, numbers: Int32s, states: MemberStates) -> None:
+    columns = ", ".join(f"%({name})s::{kind}[]" for name, kind in TYPES.items())
+    changes = ", ".join(f"{name} = excluded.{name}" for name in TYPES)
+    values = {name: literal(getattr(states, name)) for name in TYPES}
+    connection.exec_driver_sql(
+        f"INSERT INTO states (group_id, member, {NAMES})"
+        f" SELECT {group_id}, * FROM unnest(%(numbers)s::int[], {columns})"
+        f" ON CONFLICT (group_id, member) DO UPDATE SET {changes}",
+        {"numbers": literal(numbers), **values},
+    )
+
+
+def awake(connection: Connection, group_id: int, day: int) -> Int32s:
+    """Members whose tier the close of a day may change though nothing new is known of them."""
+    found: Int32s = copy_columns(
+        connection,
+        f"SELECT member FROM states WHERE group_id = {group_id} AND wake_day <= {day}",
+        {"member": "i4"},
+    )["member"]
+    return found

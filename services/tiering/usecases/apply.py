@@ -1,0 +1,84 @@
+"""What other services tell, applied in the transaction that notes it was heard."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from services.tiering.domain.columns import Cause, Int32s
+from services.tiering.domain.rules import Evaluation
+from services.tiering.storage import activity, days, members, rule_sets
+from services.tiering.storage.activity import Movement
+from services.tiering.storage.slices import numbers_of
+from services.tiering.usecases import evaluate
+from services.tiering.usecases.announcing import Announcer
+from services.tiering.usecases.opening import open_day
+
+MICROS_PER_DAY = 86_400_000_000
+
+
+def apply_movements(
+    connection: Connection,
+    movements: Sequence[Movement],
+    *,
+    at_micros: int,
+    announcer: Announcer,
+    now: datetime,
+) -> None:
+    """Count what documents did for the members whose wallets they name, each in its day.
+
+    What is of a wallet without an owner is kept, and counts when it gets one. at_micros is when
+    the last of them took place: from then on counts what is reached at the event.
+    """
+    if not movements:
+        return
+    owners = members.owners(connection, {movement.wallet for movement in movements})
+    activity.add(connection, movements, owners)
+    if owners and rule_sets.any_at_event(connection):
+        # What is decided here and what the close of a day decides come one after the other.
+        days.lock_closing(connection)
+        numbers = numbers_of(list(owners.values()))
+        for group in rule_sets.groups(connection):
+            _rise(connection, group, numbers, at_micros, announcer, now)
+
+
+def _rise(
+    connection: Connection,
+    group: int,
+    numbers: Int32s,
+    at_micros: int,
+    announcer: Announcer,
+    now: datetime,
+) -> None:
+    """Tell whose tier is higher already, as far as the open days are known; the close keeps it."""
+    first_day = open_day(connection, group, now)
+    version = rule_sets.in_force(connection, group, first_day)
+    if version is None or version.rules.evaluation is not Evaluation.AT_EVENT:
+        return
+    today = at_micros // MICROS_PER_DAY
+    found = evaluate.close_days(
+        connection, version, numbers, first_day, to_day=max(today, first_day)
+    )
+    changes = [
+        change
+        for change in evaluate.changes_of(version, found, effective_day=today, cause=Cause.REACHED)
+        if version.rules.index(change.new_tier) > version.rules.index(change.old_tier)
+    ]
+    if changes:
+        days.add_changes(connection, group, changes)
+        ids = members.ids_of(connection, [change.member for change in changes])
+        announcer.tiers_changed(
+            connection, version, changes, ids, effective_micros=at_micros, now=now
+        )
+
+
+def attach_wallet(connection: Connection, wallet: int, member_id: UUID, *, day: int) -> None:
+    """Let a wallet's movements, past and to come, count for a member; the first owner stays."""
+    number = members.number_of(connection, member_id, heard_day=day)
+    if members.own(connection, wallet, number):
+        activity.claim_waiting(connection, wallet, number)
+
+
+def enrol_member(connection: Connection, member_id: UUID, *, day: int) -> None:
+    members.enrol(connection, member_id, day)
