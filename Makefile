@@ -7,7 +7,7 @@ USERS ?= 50
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock protos check format test run demo bench load clean
+.PHONY: help setup lock protos contract docs check format test run demo bench load clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ protos: stubs/.built ## generate the gRPC stubs into stubs/
 stubs/.built: $(VENV)/.installed $(shell find protos -name '*.proto') protos/build.py
 	@$(BIN)/python protos/build.py
 	@touch $@
+
+contract: setup ## publish today's protos as the contract that no change may break
+	@$(BIN)/python -m protos.published publish
+
+docs: setup ## write docs/events.html and the AsyncAPI document of all events
+	@$(BIN)/python -m protos.asyncapi docs
 
 lock: ## resolve the dependencies anew into the hashed lock files
 	@$(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet uv
@@ -48,6 +54,7 @@ check: setup ## format, lint, types, walls, contracts, dependencies
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint stubs/image.binpb --config buf.yaml
+	$(BIN)/python -m protos.published check
 	$(BIN)/deptry services
 
 test: setup ## every test; starts what it needs itself

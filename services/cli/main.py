@@ -5,15 +5,37 @@ from typing import Annotated
 
 import typer
 
+from services.cli import events_commands
+
 app = typer.Typer(
     help="The loyalty platform on one machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+app.add_typer(events_commands.app, name="events")
 
 DataOption = Annotated[Path, typer.Option("--data", help="The directory that holds all data.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def _amqp_url(value: str | None) -> str | None:
+    if value and not value.startswith(("amqp://", "amqps://")):
+        # Not repeated: there may be a password in it.
+        raise typer.BadParameter("it begins with amqp:// or amqps://")
+    return value or None
+
+
+AmqpOption = Annotated[
+    str | None,
+    typer.Option(
+        "--amqp",
+        metavar="URL",
+        envvar="LOYALTY_AMQP_URL",
+        callback=_amqp_url,
+        help="A RabbitMQ for the services' workers; without one the embedded bus carries events.",
+    ),
+]
 DATA_DEFAULT = Path(".loyalty")
 
 
@@ -23,11 +45,12 @@ def up(
     port_base: Annotated[
         int, typer.Option(min=0, max=65_000, help="Ports count from here; 0 takes free ones.")
     ] = 7100,
+    amqp: AmqpOption = None,
 ) -> None:
     """Start the database, the servers and the bus; stay until Ctrl-C and then stop them."""
     from services.cli.up import run
 
-    run(data, port_base)
+    run(data, port_base, amqp_url=amqp)
 
 
 @app.command()

@@ -23,11 +23,16 @@ class PlatformFailed(Exception):  # noqa: N818 — an answer, not an accident
 
 @contextmanager
 def running_platform(
-    data_dir: Path, *, port_base: int = 0, environment: Mapping[str, str] | None = None
+    data_dir: Path,
+    *,
+    port_base: int = 0,
+    environment: Mapping[str, str] | None = None,
+    amqp_url: str | None = None,
 ) -> Iterator[RunningPlatform]:
     """A platform on a data directory, stopped at the end of the block; the data stays.
 
-    environment is added to that of every service. Refuses: PlatformFailed.
+    environment is added to that of every service; with the URL of a RabbitMQ the workers carry the
+    events. Refuses: PlatformFailed.
     """
     output = data_dir / "logs" / "up.out"
     process = child_process.start(
@@ -35,7 +40,12 @@ def running_platform(
             *(sys.executable, "-m", "services.cli", "up"),
             *("--data", str(data_dir), "--port-base", str(port_base)),
         ],
-        environment={**os.environ, **(environment or {})},
+        # By the environment: a command line with a password in it is everybody's to read.
+        environment={
+            **os.environ,
+            **(environment or {}),
+            **({"LOYALTY_AMQP_URL": amqp_url} if amqp_url else {}),
+        },
         log=output,
     )
     try:

@@ -26,7 +26,7 @@ class Ports:
     metrics: dict[str, int]
 
 
-def choose_ports(base: int) -> Ports:
+def choose_ports(base: int, *, on_rabbitmq: bool = False) -> Ports:
     """The ports counted from a base, or free ones for base 0. Refuses: PortInUse."""
     with ExitStack() as held:
 
@@ -38,7 +38,13 @@ def choose_ports(base: int) -> Ports:
 
         grpc = {s.name: take(s.name, s.grpc_offset, "gRPC") for s in SERVICES}
         metrics = {s.name: take(s.name, s.metrics_offset, "metrics") for s in SERVICES}
-        metrics[BUS] = take(BUS, BUS_METRICS_OFFSET, "metrics")
+        if on_rabbitmq:
+            for service in SERVICES:
+                metrics[service.worker] = take(
+                    service.worker, service.worker_metrics_offset, "metrics"
+                )
+        else:
+            metrics[BUS] = take(BUS, BUS_METRICS_OFFSET, "metrics")
     return Ports(grpc, metrics)
 
 

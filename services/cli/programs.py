@@ -1,4 +1,4 @@
-"""What `loyalty up` runs: the database, the migrations, the servers and the bus."""
+"""What `loyalty up` runs: the database, the migrations, the servers, and the bus or workers."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from services.cli import probes
 from services.cli.ports import HOST, Ports
-from services.cli.service_table import BUS, BUS_MODULE, POSTGRES, SERVICES, Service
+from services.cli.service_table import BUS, BUS_MODULE, POSTGRES, QUEUES_MODULE, SERVICES, Service
 from services.cli.supervisor import Program
 from services.plumbing import postgres_cluster
 from services.plumbing.development_issuer import DevelopmentIssuer
@@ -25,6 +25,8 @@ class Programs:
     cluster: Cluster
     issuer: DevelopmentIssuer
     ports: Ports
+    # Where RabbitMQ is; None for the embedded bus.
+    amqp_url: str | None = None
 
     def database_urls(self) -> dict[str, str]:
         return {service.name: self.cluster.url_of(service.database) for service in SERVICES}
@@ -56,7 +58,26 @@ class Programs:
     def servers(self) -> list[Program]:
         return [self._server(service) for service in SERVICES]
 
-    def bus(self) -> Program:
+    def bus(self) -> list[Program]:
+        """What carries the events: the embedded bus, or every service's worker."""
+        if self.amqp_url is None:
+            return [self._embedded_bus()]
+        return [self._worker(service, self.amqp_url) for service in SERVICES]
+
+    def before_bus(self) -> list[Program]:
+        """What has to have ended well before the bus starts: each consumer has its queues."""
+        if self.amqp_url is None:
+            return []
+        return [
+            Program(
+                name="queues",
+                command=_module(QUEUES_MODULE),
+                environment=os.environ | {"AMQP_URL": self.amqp_url},
+                log=self._log("queues"),
+            )
+        ]
+
+    def _embedded_bus(self) -> Program:
         address = f"{HOST}:{self.ports.metrics[BUS]}"
         urls = {f"{s.variables}_DATABASE_URL": self.cluster.url_of(s.database) for s in SERVICES}
         return Program(
@@ -79,6 +100,20 @@ class Programs:
             is_healthy=lambda: probes.serves_grpc(address),
             grpc_address=address,
             metrics_address=f"{HOST}:{self.ports.metrics[service.name]}",
+        )
+
+    def _worker(self, service: Service, amqp_url: str) -> Program:
+        port = self.ports.metrics[service.worker]
+        own = {"AMQP_URL": amqp_url, f"{service.variables}_WORKER_METRICS_PORT": str(port)}
+        address = f"{HOST}:{port}"
+        return Program(
+            name=service.worker,
+            command=_module(service.module, "worker"),
+            environment=self._environment(service) | own,
+            log=self._log(service.worker),
+            is_healthy=lambda: probes.serves_metrics(address),
+            stop_steps=BUS_STOP_STEPS,
+            metrics_address=address,
         )
 
     def _environment(self, service: Service) -> dict[str, str]:

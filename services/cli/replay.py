@@ -23,6 +23,8 @@ from services.cli.demo.preparation import PreparedDay, prepared_days
 from services.cli.demo.progress import ClosedDays, ProgressFile
 from services.cli.demo.replay import CloseStep, publish_policies, replay_days
 from services.cli.demo.results import read_results
+from services.cli.demo.tier_results import read_tier_results
+from services.cli.demo.tiers import TierDays, publish_classic
 from services.cli.demo.tills import Tills
 from services.cli.platform import PlatformFailed, running_platform
 from services.cli.run_file import RunningPlatform
@@ -96,6 +98,11 @@ def _open_programme(platform: RunningPlatform, households: Sequence[int], consol
     publish_policies(
         ledger_address=ledger_address, token=_token(platform, "demo/marketing", "policies.write")
     )
+    console.print("publishing the tier rules")
+    publish_classic(
+        tiering_address=platform.grpc_address("tiering"),
+        token=_token(platform, "demo/marketing", "rules.write rules.publish"),
+    )
     console.print("waiting for the ledger to know every card")
     wait_until_attached(
         members, ledger_address=ledger_address, token=_token(platform, "demo/care", "wallets.read")
@@ -103,10 +110,20 @@ def _open_programme(platform: RunningPlatform, households: Sequence[int], consol
 
 
 def _replay(platform: RunningPlatform, days: Iterable[PreparedDay]) -> None:
-    steps: list[CloseStep] = [ClosedDays(ProgressFile(platform.data_dir))]
+    tier_days = TierDays(
+        tiering_address=platform.grpc_address("tiering"),
+        token=_token(platform, "demo/night", "days.write"),
+        database_urls=platform.database_urls,
+    )
     token = _token(platform, "demo/tills", "sales.write")
-    with Tills(ledger_address=platform.grpc_address("ledger"), token=token) as tills:
+    with (
+        tier_days,
+        Tills(ledger_address=platform.grpc_address("ledger"), token=token) as tills,
+    ):
+        steps: list[CloseStep] = [tier_days, ClosedDays(ProgressFile(platform.data_dir))]
         tills.require_old_sales_taken()
+        # The rules' multipliers count from the first sale on.
+        tier_days.wait_until_tills_know()
         replay_days(days, tills, steps)
 
 
@@ -119,6 +136,7 @@ def _outcome(platform: RunningPlatform, console: Console) -> Outcome:
     return Outcome(
         results=read_results(database_url),
         audit_ok=report.ok,
+        tiers=read_tier_results(platform.database_urls["tiering"]),
         replay_seconds=ProgressFile(platform.data_dir).read().replay_seconds,
         total_seconds=time.time() - psutil.Process().create_time(),
     )

@@ -59,6 +59,8 @@ class RunningPlatform:
     jwks_url: str
     issuer: str
     audience: str
+    # Where RabbitMQ is; None for the embedded bus.
+    amqp_url: str | None = None
 
     def process(self, name: str) -> RunningProcess:
         """Refuses: KeyError when no process has that name."""
@@ -93,10 +95,12 @@ class RunningPlatform:
             variables[f"{service.variables}_DATABASE_URL"] = self.database_urls[service.name]
             if address := addresses.get(service.name):
                 variables[f"{service.variables}_GRPC_ADDRESS"] = address
+        if self.amqp_url is not None:
+            variables["AMQP_URL"] = self.amqp_url
         return variables
 
     def save(self) -> None:
-        """Write it in one step, readable by its owner alone: the database's password is in it."""
+        """Write it in one step, readable by its owner alone: passwords are in it."""
         content = asdict(self) | {"data_dir": str(self.data_dir)}
         growing = self.data_dir / f"{FILE}.new"
         growing.unlink(missing_ok=True)

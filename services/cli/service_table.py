@@ -5,7 +5,10 @@ from dataclasses import dataclass
 POSTGRES = "postgres"
 BUS = "bus"
 BUS_MODULE = "services.cli.embedded_bus"
+QUEUES_MODULE = "services.cli.queues"
 BUS_METRICS_OFFSET = 190
+# A worker's metrics lie as far behind its server's calls as the bus's behind the base.
+WORKER_METRICS_OFFSET = BUS_METRICS_OFFSET
 AUDIENCE = "loyalty"
 
 
@@ -22,6 +25,15 @@ class Service:
         return f"services.{self.name}"
 
     @property
+    def worker(self) -> str:
+        """What its worker is called."""
+        return f"{self.name}-worker"
+
+    @property
+    def worker_metrics_offset(self) -> int:
+        return WORKER_METRICS_OFFSET + self.grpc_offset
+
+    @property
     def database(self) -> str:
         return self.name
 
@@ -34,7 +46,18 @@ class Service:
 SERVICES = (
     Service("members", grpc_offset=1, metrics_offset=101),
     Service("ledger", grpc_offset=2, metrics_offset=102),
+    Service("tiering", grpc_offset=3, metrics_offset=103),
 )
 
 # Whose reactions listen to whom over the bus: (consumer, source).
-SUBSCRIPTIONS = (("ledger", "members"),)
+SUBSCRIPTIONS = (
+    ("ledger", "members"),
+    ("ledger", "tiering"),
+    ("tiering", "ledger"),
+    ("tiering", "members"),
+)
+
+
+def bus_processes(*, on_rabbitmq: bool) -> tuple[str, ...]:
+    """Who carries the events: one process for all, or each service's worker."""
+    return tuple(service.worker for service in SERVICES) if on_rabbitmq else (BUS,)

@@ -16,8 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from services.cli import probes
 from services.cli.run_file import NothingRuns, RunningPlatform, RunningProcess
-from services.cli.service_table import BUS, POSTGRES, SERVICES, SUBSCRIPTIONS
-from services.plumbing import bus_status, inbox
+from services.cli.service_table import POSTGRES, SERVICES, SUBSCRIPTIONS, bus_processes
+from services.plumbing import bus_status, inbox, outbox
 from services.plumbing.bus_status import Lag
 from services.plumbing.database import engine
 
@@ -43,7 +43,9 @@ class DatabaseStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole platform at one moment. Healthy means: all of it is up and answers."""
+    """The whole platform at one moment. Healthy means: all of it is up and answers, and every
+    consumer reads the outboxes it has read before.
+    """
 
     healthy: bool
     pid: int
@@ -74,7 +76,11 @@ def show(data_dir: Path, *, as_json: bool) -> bool:
 
 def read(platform: RunningPlatform, *, now: float) -> Status:
     processes = [_process_status(process, platform, now) for process in platform.processes]
-    expected = {POSTGRES, BUS, *(service.name for service in SERVICES)}
+    expected = {
+        POSTGRES,
+        *(service.name for service in SERVICES),
+        *bus_processes(on_rabbitmq=platform.amqp_url is not None),
+    }
     complete = platform.ready and {process.name for process in processes} == expected
     bus: list[Lag] = []
     databases: list[DatabaseStatus] = []
@@ -83,8 +89,9 @@ def read(platform: RunningPlatform, *, now: float) -> Status:
     except SQLAlchemyError:
         # The database is away, or has no tables yet; its process and `ready` say so.
         complete = False
+    well = all(process.healthy for process in processes) and not any(lag.replaced for lag in bus)
     return Status(
-        healthy=complete and all(process.healthy for process in processes),
+        healthy=complete and well,
         pid=platform.pid,
         uptime_seconds=round(now - platform.started, 1),
         data=str(platform.data_dir),
@@ -127,6 +134,14 @@ def _stored(platform: RunningPlatform) -> tuple[list[Lag], list[DatabaseStatus]]
                 databases[consumer], databases[source], consumer=consumer, source=source
             )
         ]
+        if platform.amqp_url is not None:
+            lags += [
+                lag
+                for name, connection in databases.items()
+                for lag in bus_status.lags(
+                    connection, connection, consumer=bus_status.RELAY, source=name
+                )
+            ]
         consumers = {consumer for consumer, _ in SUBSCRIPTIONS}
         sizes = [
             DatabaseStatus(
@@ -176,8 +191,8 @@ def _process_table(processes: list[ProcessStatus]) -> Table:
 def _bus_table(lags: list[Lag]) -> Table:
     table = _table("consumer", "source", "stream", "events behind", "oldest")
     for lag in lags:
-        more = "+" if lag.events >= bus_status.EVENTS_COUNTED_MAX else ""
-        behind = f"{lag.events:,}{more}"
+        more = "+" if lag.events >= outbox.EVENTS_COUNTED_MAX else ""
+        behind = "[bold red]another outbox[/]" if lag.replaced else f"{lag.events:,}{more}"
         oldest = _duration(lag.oldest_seconds) if lag.events else ""
         table.add_row(lag.consumer, lag.source, lag.stream, behind, oldest)
     return table

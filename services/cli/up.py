@@ -60,13 +60,16 @@ class StopSignals:
         return self.count > 1
 
 
-def run(data_dir: Path, port_base: int) -> None:
-    """Run the platform until SIGINT or SIGTERM. Ends with exit code 1 and a line when it cannot."""
+def run(data_dir: Path, port_base: int, *, amqp_url: str | None = None) -> None:
+    """Run the platform until SIGINT or SIGTERM. Ends with exit code 1 and a line when it cannot.
+
+    With the URL of a RabbitMQ the services' workers carry the events, else the embedded bus.
+    """
     began = time.monotonic()
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _start_logging(data_dir)
-        _run_locked(data_dir.resolve(), port_base, began)
+        _run_locked(data_dir.resolve(), port_base, amqp_url, began)
     except DirectoryInUse as refused:
         _fail(f"already running (pid {refused.pid or 'unknown'}) on {data_dir}")
     except (PortInUse, PostgresFailed, StartFailed) as refused:
@@ -75,18 +78,19 @@ def run(data_dir: Path, port_base: int) -> None:
         _fail(f"cannot run on {data_dir}: {error}")
 
 
-def _run_locked(data_dir: Path, port_base: int, began: float) -> None:
+def _run_locked(data_dir: Path, port_base: int, amqp_url: str | None, began: float) -> None:
     stop_signals = StopSignals()
     with directory_lock(data_dir):
         stop_signals.install()
         if (earlier := RunningPlatform.last(data_dir)) is not None:
             end_leftovers(earlier)
-        ports = choose_ports(port_base)
+        ports = choose_ports(port_base, on_rabbitmq=amqp_url is not None)
         programs = Programs(
             data_dir=data_dir,
             cluster=postgres_cluster.prepare(data_dir),
             issuer=development_issuer.open_issuer(data_dir / "issuer", audience=AUDIENCE),
             ports=ports,
+            amqp_url=amqp_url,
         )
         platform = Platform(programs, stop_signals)
         with platform.stopped_at_the_end():
@@ -120,7 +124,8 @@ class Platform:
         for service in SERVICES:
             self._programs.cluster.create_database(service.database)
         run_to_end(self._programs.migrations(), supervisor.told_to_stop)
-        for program in (*self._programs.servers(), self._programs.bus()):
+        run_to_end(self._programs.before_bus(), supervisor.told_to_stop)
+        for program in (*self._programs.servers(), *self._programs.bus()):
             supervisor.start(program)
         names = [child.program.name for child in supervisor.children]
         supervisor.wait_until_healthy(names, timeout_seconds=SERVERS_SECONDS_MAX)
@@ -150,6 +155,7 @@ class Platform:
             jwks_url=issuer.jwks_url,
             issuer=issuer.issuer,
             audience=issuer.audience,
+            amqp_url=self._programs.amqp_url,
         )
 
 

@@ -1,5 +1,16 @@
+"""`python -m services.ledger`."""
+
 import sys
 
-from services.ledger.main import main
+if sys.argv[1:] == ["worker"]:
+    # Before anything else is imported, and never beside grpc.
+    from services.plumbing import green
 
-main(sys.argv[1:])
+    green.patch()
+    from services.ledger.worker import main as work
+
+    work()
+else:
+    from services.ledger.main import main
+
+    main(sys.argv[1:])

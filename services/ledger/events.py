@@ -36,6 +36,10 @@ def entries_posted(shard: int, documents: Sequence[Document], post_time: int) ->
             amount_minor=document.amount,
             original_document=document.original_id,
             currency_code=document.currency,
+            original_business_time_micros=document.original_time,
+            tier_base_points=document.tier_base,
+            tier_base_points_before=document.tier_base_before,
+            visits=document.visits,
         )
         for entry in document.entries:
             added.entries.add(

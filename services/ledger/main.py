@@ -1,4 +1,4 @@
-"""`python -m services.ledger server|migrate`."""
+"""`python -m services.ledger server|migrate`; the worker is a process of another kind."""
 
 import asyncio
 import gc
@@ -140,4 +140,4 @@ def main(arguments: Sequence[str]) -> None:
             settings = read(LedgerSettings)
             migrate(settings.database_url, MIGRATIONS, shards=settings.shards)
         case _:
-            sys.exit("usage: python -m services.ledger server|migrate")
+            sys.exit("usage: python -m services.ledger server|worker|migrate")

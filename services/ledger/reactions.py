@@ -4,10 +4,13 @@ import time
 from datetime import UTC, datetime
 
 from loyalty.members.v1 import events_pb2
+from loyalty.tiering.v1 import events_pb2 as tiering_events
 from nameko.events import event_handler
 
+from services.ledger.domain.standing import TierRules
 from services.ledger.events import wallet_attached
-from services.ledger.usecases import attach
+from services.ledger.storage.tiers import MemberTier
+from services.ledger.usecases import attach, tiers
 from services.plumbing.reactions import Database, apply
 
 
@@ -66,3 +69,34 @@ class LedgerReactions:
             if received:
                 connection, event = received
                 attach.block_card(connection, event.card_token)
+
+    @event_handler("tiering", "loyalty.tiering.v1.RuleSetPublished")  # type: ignore[untyped-decorator]
+    def rule_set_published(self, envelope: bytes) -> None:
+        with apply(self.database, self.name, envelope, tiering_events.RuleSetPublished) as received:
+            if received:
+                connection, event = received
+                multipliers = {tier.tier: tier.earn_multiplier or "1" for tier in event.tiers}
+                tiers.note_rules(
+                    connection,
+                    TierRules(event.group, event.version, event.effective_time_micros, multipliers),
+                )
+
+    @event_handler("tiering", "loyalty.tiering.v1.MemberTierChanged")  # type: ignore[untyped-decorator]
+    def member_tier_changed(self, envelope: bytes) -> None:
+        with apply(
+            self.database, self.name, envelope, tiering_events.MemberTierChanged
+        ) as received:
+            if received:
+                connection, event = received
+                tiers.change_tiers(
+                    connection,
+                    [
+                        MemberTier(
+                            member_id_of(change.member),
+                            event.group,
+                            event.effective_time_micros,
+                            change.new_tier,
+                        )
+                        for change in event.changes
+                    ],
+                )

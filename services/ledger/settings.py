@@ -6,6 +6,7 @@ from pydantic_settings import SettingsConfigDict
 from services.ledger.domain.basket import MICROS_PER_SECOND
 from services.ledger.domain.circumstances import Limits
 from services.plumbing.config import ServerSettings
+from services.plumbing.worker_settings import WorkerSettings
 
 SECONDS_PER_DAY = 86_400
 
@@ -33,3 +34,9 @@ class LedgerSettings(ServerSettings):
             past=self.sale_age_days_max * SECONDS_PER_DAY * MICROS_PER_SECOND,
             future=self.sale_ahead_seconds_max * MICROS_PER_SECOND,
         )
+
+
+class LedgerWorkerSettings(WorkerSettings):
+    model_config = SettingsConfigDict(env_prefix="LEDGER_", frozen=True)
+
+    worker_metrics_port: int = Field(default=7292, ge=0, le=65535)

@@ -22,6 +22,7 @@ from services.plumbing import child_process
 from services.plumbing.grpc_client import bearer
 from tests.processes import is_gone, wait_for
 
+SERVICES = ("members", "ledger", "tiering")
 LOYALTY = (sys.executable, "-m", "services.cli")
 
 
@@ -88,13 +89,15 @@ def test_first_start_is_healthy_and_ctrl_c_leaves_no_process(data: Path) -> None
             "postgres",
             "members",
             "ledger",
+            "tiering",
             "bus",
         ]
         assert all(each["healthy"] for each in answered["processes"])
-        assert [each["name"] for each in answered["databases"]] == ["members", "ledger"]
+        assert [each["name"] for each in answered["databases"]] == list(SERVICES)
         assert all(each["size_bytes"] > 1_000_000 for each in answered["databases"])
-        assert [lag["events"] for lag in answered["bus"]] == [0]
-        assert [ping(data, service) for service in ("members", "ledger")] == ["members", "ledger"]
+        assert {lag["consumer"] for lag in answered["bus"]} == {"ledger", "tiering"}
+        assert {lag["events"] for lag in answered["bus"]} == {0}
+        assert [ping(data, service) for service in SERVICES] == list(SERVICES)
 
         started = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
@@ -122,7 +125,7 @@ def test_second_up_is_refused_and_the_first_goes_on(data: Path) -> None:
         os.kill(before.process("postgres").pid, signal.SIGKILL)
         wait_for(lambda: status(data)["healthy"] is True, what="recovery", seconds=30)
         restarts = {each["name"]: each["restarts"] for each in status(data)["processes"]}
-        assert restarts == {"postgres": 1, "members": 0, "ledger": 1, "bus": 0}
+        assert restarts == {"postgres": 1, "members": 0, "ledger": 1, "tiering": 0, "bus": 0}
 
 
 def test_kills_leave_nothing_running_and_the_next_start_recovers(data: Path) -> None:

@@ -18,6 +18,8 @@ from services.cli.platform import running_platform
 from services.cli.run_file import RunningPlatform
 from services.cli.tokens import mint
 from services.plumbing.grpc_client import bearer, channel
+from tests.journeys import tiers_by_hand
+from tests.journeys.tiers_by_hand import TiersByHand
 from tests.journeys.year_by_hand import YearByHand, work_out
 from tests.processes import wait_for
 
@@ -47,6 +49,11 @@ class Replayed:
 @pytest.fixture(scope="module")
 def by_hand() -> YearByHand:
     return work_out()
+
+
+@pytest.fixture(scope="module")
+def tiers() -> TiersByHand:
+    return tiers_by_hand.work_out()
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +119,7 @@ def test_killed_replay_resumes_and_closes_every_day_left(replayed: Replayed) -> 
 
 
 def test_last_line_has_the_totals_worked_out_by_hand(
-    replayed: Replayed, by_hand: YearByHand
+    replayed: Replayed, by_hand: YearByHand, tiers: TiersByHand
 ) -> None:
     printed = dict(replayed.printed)
     seconds = [printed.pop(key) for key in ("replay_seconds", "sales_per_second", "total_seconds")]
@@ -121,17 +128,22 @@ def test_last_line_has_the_totals_worked_out_by_hand(
         "sales": by_hand.sales,
         "lines": by_hand.lines,
         "members": len(by_hand.wallets),
-        "points_issued": by_hand.redeemable,
+        "points_issued": by_hand.redeemable + sum(tiers.added.values()),
         "produce_points": by_hand.produce,
-        "entries": by_hand.entries,
+        "entries": by_hand.entries + tiers.baskets_added_to,
+        "tiers": tiers.households,
+        "tier_changes": tiers.change_count,
         "audit_ok": True,
     }
 
 
 def test_every_household_has_the_balance_worked_out_by_hand(
-    replayed: Replayed, by_hand: YearByHand
+    replayed: Replayed, by_hand: YearByHand, tiers: TiersByHand
 ) -> None:
-    assert wallets_by_household(replayed) == by_hand.wallets
+    assert wallets_by_household(replayed) == {
+        household: (available + tiers.added[household], qualifying)
+        for household, (available, qualifying) in by_hand.wallets.items()
+    }
 
 
 def test_sales_sent_again_after_the_kill_are_in_the_journal_once(

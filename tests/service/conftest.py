@@ -20,6 +20,7 @@ from tests.service.databases import Databases, spare_the_disk
 from tests.service.ledger_history import Audit
 from tests.service.members_calls import Members
 from tests.service.servers import Running
+from tests.service.tiering_calls import Tiering
 from tests.service.tokens import Tokens
 
 
@@ -103,6 +104,17 @@ async def members(database: Callable[[str], str], serve: Serve, tokens: Tokens) 
     """A caller of a members service with nobody in it."""
     url = database("members")
     return Members(await serve("members", url), tokens, url)
+
+
+@pytest.fixture
+async def tiering(
+    database: Callable[[str], str], serve: Serve, tokens: Tokens
+) -> AsyncIterator[Tiering]:
+    """A caller of a tiering service without rules or members, who plays the bus too."""
+    url = database("tiering")
+    caller = Tiering(await serve("tiering", url, preview_niceness=0), tokens, url)
+    yield caller
+    await caller.close()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ NAMES = ("base", "local")
 IMAGE = "loyalty-platform"
 # What stands in for the value of a Secret, which is no part of base.
 DATABASE_URL = "postgresql+psycopg2://loyalty:secret@postgresql:5432/any"
+AMQP_URL = "amqp://loyalty:secret@rabbitmq:5672//"
+PASSWORDS = ("POSTGRES_PASSWORD", "RABBITMQ_DEFAULT_PASS")
 
 # What prepare.sh makes, which a developer may have made already.
 ignored_files = shutil.ignore_patterns("*.env", "jwks.json")
@@ -92,13 +94,21 @@ def of_kind(manifests: list[Document], *kinds: str) -> list[Document]:
 
 def pods(manifests: list[Document]) -> list[Container]:
     """One container of each workload."""
-    return list({title(found.workload): found for found in containers(manifests)}.values())
+    first: dict[str, Container] = {}
+    for found in containers(manifests):
+        # Those that run once before come after.
+        first.setdefault(title(found.workload), found)
+    return list(first.values())
 
 
 def servers(manifests: list[Document]) -> list[Container]:
     found = [c for c in pods(manifests) if c.labels["app.kubernetes.io/component"] == "server"]
-    assert [c.workload["metadata"]["name"] for c in found] == ["ledger", "members"]
+    assert [c.workload["metadata"]["name"] for c in found] == ["ledger", "members", "tiering"]
     return found
+
+
+def workers(manifests: list[Document]) -> list[Container]:
+    return [c for c in pods(manifests) if c.labels["app.kubernetes.io/component"] == "worker"]
 
 
 def containers(manifests: list[Document]) -> list[Container]:
@@ -131,7 +141,9 @@ def environment(container: Document, manifests: list[Document]) -> dict[str, str
         elif "configMapKeyRef" in variable["valueFrom"]:
             key = variable["valueFrom"]["configMapKeyRef"]
             found[name] = settings[key["name"]]["data"][key["key"]]
+        elif name == "AMQP_URL":
+            found[name] = AMQP_URL
         else:
-            assert name.endswith("_DATABASE_URL") or name == "POSTGRES_PASSWORD"
+            assert name.endswith("_DATABASE_URL") or name in PASSWORDS
             found[name] = DATABASE_URL
     return found

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 from loyalty.members.v1 import events_pb2
+from loyalty.tiering.v1 import events_pb2 as tiering
 from plumbing.v1 import envelope_pb2
 
 from services.ledger.reactions import LedgerReactions
@@ -22,11 +23,11 @@ def wallet_name(member: str) -> str:
     return f"{member}/wallet"
 
 
-def envelope(event: Message) -> bytes:
-    """An event as members announces it, under an id of its own."""
+def envelope(event: Message, source: str = "members") -> bytes:
+    """An event as its source announces it, under an id of its own."""
     wrapped = envelope_pb2.Envelope(
         id=f"test-{uuid.uuid4()}",
-        source="members",
+        source=source,
         type=event.DESCRIPTOR.full_name,
         data=event.SerializeToString(),
     )
@@ -56,6 +57,23 @@ class Told:
     def blocked(self, member: str, card: str) -> None:
         event = events_pb2.CardBlocked(member=member, card_token=card)
         self.reactions.card_blocked(envelope(event))
+
+    def rules_published(
+        self, group: str, version: int, effective_micros: int, **multipliers: str
+    ) -> None:
+        """Tiers with their multipliers, the lowest first."""
+        event = tiering.RuleSetPublished(
+            group=group, version=version, effective_time_micros=effective_micros
+        )
+        for tier, times in multipliers.items():
+            event.tiers.add(tier=tier, earn_multiplier=times)
+        self.reactions.rule_set_published(envelope(event, "tiering"))
+
+    def tier_changed(self, group: str, tier: str, effective_micros: int, *members: str) -> None:
+        event = tiering.MemberTierChanged(group=group, effective_time_micros=effective_micros)
+        for member in members:
+            event.changes.add(member=member, new_tier=tier)
+        self.reactions.member_tier_changed(envelope(event, "tiering"))
 
 
 @contextmanager

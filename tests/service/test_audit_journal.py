@@ -54,6 +54,19 @@ def test_batch_that_is_not_announced_is_named(audit_after: Audit) -> None:
     assert found == {OUTBOX: ["shard 0, batch 12, event 00-12: it is not in the outbox"]}
 
 
+def test_batches_from_before_the_outbox_was_pruned_need_not_be_announced(
+    audit_after: Audit,
+) -> None:
+    prune = (
+        "INSERT INTO ledger_00.outbox_pruning (before)"
+        " SELECT post_time + interval '{}' FROM ledger_00.batches WHERE batch_id = 12;"
+        "DELETE FROM ledger_00.outbox WHERE id = '00-12'"
+    )
+    assert audit_after(prune.format("1 microsecond")) == {}
+    found = audit_after(prune.format("0"))
+    assert found == {OUTBOX: ["shard 0, batch 12, event 00-12: it is not in the outbox"]}
+
+
 def test_batch_that_is_announced_twice_is_named(audit_after: Audit) -> None:
     found = audit_after(
         "INSERT INTO ledger_00.outbox (id, type, subject, time, data)"

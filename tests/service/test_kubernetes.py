@@ -23,6 +23,7 @@ from tests.service.kubernetes_manifests import (
     selects,
     servers,
     title,
+    workers,
 )
 
 # The oldest whose sleep before SIGTERM is on by default, and the newest there are schemas for.
@@ -38,6 +39,9 @@ CONTAINER_PROPERTIES = {
     "securityContext.readOnlyRootFilesystem": True,
     "securityContext.capabilities": {"drop": ["ALL"]},
 }
+# How variables end that hold a secret, and whose Secret is not called after a service's database.
+SECRETS = ("_DATABASE_URL", "_PASSWORD", "AMQP_URL", "_DEFAULT_PASS")
+SECRET_NAMES = {"postgres": "postgresql", "amqp": "bus", "rabbitmq": "rabbitmq"}
 HOST_PROPERTIES = ("hostNetwork", "hostPID", "hostIPC", "securityContext.privileged")
 
 
@@ -57,9 +61,12 @@ def test_base_has_no_secret_and_local_generates_its_own() -> None:
     assert of_kind(render("base"), "Secret") == []
     secrets = of_kind(render("local"), "Secret")
     assert [s["metadata"]["name"].rpartition("-")[0] for s in secrets] == [
+        "bus",
         "ledger-database",
         "members-database",
         "postgresql",
+        "rabbitmq",
+        "tiering-database",
     ]
 
 
@@ -70,7 +77,7 @@ def test_files_with_passwords_are_ignored_by_git(tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text('{"keys": []}')
     subprocess.run(["sh", folder / "prepare.sh", tmp_path / "keys.json"], check=True, timeout=30)
     made = {path.name for path in folder.iterdir()} - committed
-    assert len(made) == 4
+    assert len(made) == 7
     patterns = (folder / ".gitignore").read_text().split()
     assert {name for name in made for pattern in patterns if fnmatch(name, pattern)} == made
 
@@ -129,10 +136,10 @@ def test_every_database_url_is_of_a_secret_of_its_service(manifests: list[Docume
     for container in containers(manifests):
         for variable in container.container["env"]:
             key = at(variable, "valueFrom.secretKeyRef")
-            assert (key is not None) == variable["name"].endswith(("_DATABASE_URL", "_PASSWORD"))
+            assert (key is not None) == variable["name"].endswith(SECRETS)
             if key is not None:
                 service = variable["name"].partition("_")[0].lower()
-                name = {"postgres": "postgresql"}.get(service, f"{service}-database")
+                name = SECRET_NAMES.get(service, f"{service}-database")
                 assert key["key"] == variable["name"]
                 if generated:
                     assert key["name"] == generated[name]["metadata"]["name"]
@@ -158,7 +165,7 @@ def test_every_container_has_requests_and_limits(manifests: list[Document]) -> N
 def test_every_image_is_pinned_by_tag(manifests: list[Document]) -> None:
     for container in containers(manifests):
         name, _, tag = container.container["image"].rpartition(":")
-        assert name in {IMAGE, "postgres"}
+        assert name in {IMAGE, "postgres", "rabbitmq"}
         assert tag[:1].isdigit()
 
 
@@ -216,15 +223,29 @@ def test_base_runs_two_of_each_server_and_local_one() -> None:
             assert server.workload["spec"]["replicas"] == replicas
 
 
-def test_only_one_bus_runs_at_a_time(manifests: list[Document]) -> None:
-    (bus,) = (document for document in manifests if title(document) == "Deployment/bus")
-    assert bus["spec"]["replicas"] == 1
-    assert bus["spec"]["strategy"] == {"type": "Recreate"}
+def test_every_service_has_workers_one_of_which_waits_to_take_over() -> None:
+    for name, replicas in (("base", 2), ("local", 1)):
+        found = {worker.workload["metadata"]["name"]: worker for worker in workers(render(name))}
+        assert sorted(found) == ["ledger-worker", "members-worker", "tiering-worker"]
+        for worker in found.values():
+            assert worker.workload["spec"]["replicas"] == replicas
+            (queues,) = worker.pod["initContainers"]
+            assert queues["args"] == ["services.cli.queues"]
+
+
+def test_every_worker_is_asked_for_its_metrics(manifests: list[Document]) -> None:
+    for worker in workers(manifests):
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            assert worker.container[probe]["httpGet"] == {"port": "metrics", "path": "/metrics"}
 
 
 def test_migrations_run_again_with_every_release(manifests: list[Document]) -> None:
     jobs = of_kind(manifests, "Job")
-    assert [job["metadata"]["name"] for job in jobs] == ["ledger-migrate", "members-migrate"]
+    assert [job["metadata"]["name"] for job in jobs] == [
+        "ledger-migrate",
+        "members-migrate",
+        "tiering-migrate",
+    ]
     for job in jobs:
         # A Job's template cannot be changed, so it must be gone when the next release is applied.
         assert 0 < job["spec"]["ttlSecondsAfterFinished"] <= 300

@@ -25,7 +25,13 @@ from promql_parser import (
 from services.ledger.settings import LedgerSettings
 from tests.service.kubernetes_manifests import Document, of_kind, render
 
-PROCESSES = ("services.members.main", "services.ledger.main", "services.cli.embedded_bus")
+PROCESSES = (
+    "services.members.main",
+    "services.ledger.main",
+    "services.tiering.main",
+    "services.ledger.worker",
+    "services.cli.embedded_bus",
+)
 # What Prometheus itself says about where a sample is from.
 TARGET_LABELS = {"instance", "job"}
 SUFFIXES = {
@@ -94,7 +100,7 @@ def test_every_server_and_the_ledger_and_the_bus_export_what_they_should(
 
 def test_every_rule_is_whole(rules: list[Rule]) -> None:
     names = [rule["alert"] for rule in rules]
-    assert len(names) == 11
+    assert len(names) == 13
     assert len(set(names)) == len(names)
     for rule in rules:
         assert set(rule) - {"for"} == {"alert", "expr", "labels", "annotations"}

@@ -18,6 +18,7 @@ from tests.service.kubernetes_manifests import (
 Rule = dict[str, Any]
 POSTGRESQL_PORT = 5432
 HTTPS_PORT = 443
+AMQP_PORTS = [5671, 5672]
 # Where a node keeps the credentials of the cloud.
 LINK_LOCAL = "169.254.0.0/16"
 
@@ -80,7 +81,7 @@ def test_a_server_takes_calls_from_labelled_pods_and_scrapes_from_prometheus(
         assert ports([scrapes]) == ["metrics"]
 
 
-def test_a_migration_takes_no_calls_and_the_bus_scrapes_alone(manifests: list[Document]) -> None:
+def test_a_migration_takes_no_calls_and_a_worker_scrapes_alone(manifests: list[Document]) -> None:
     for pod in pods(manifests):
         found = ports(rules(manifests, pod.labels, "ingress"))
         component = pod.labels["app.kubernetes.io/component"]
@@ -89,7 +90,8 @@ def test_a_migration_takes_no_calls_and_the_bus_scrapes_alone(manifests: list[Do
             == {
                 "server": ["grpc", "metrics"],
                 "migrate": [],
-                "bus": ["metrics"],
+                "worker": ["metrics"],
+                "broker": ["amqp"],
                 "database": ["postgresql"],
             }[component]
         )
@@ -106,7 +108,8 @@ def test_a_pod_reaches_names_its_database_and_a_server_the_issuer(
             == {
                 "server": sorted([HTTPS_PORT, 53, 53, POSTGRESQL_PORT], key=str),
                 "migrate": [53, 53, POSTGRESQL_PORT],
-                "bus": [53, 53, POSTGRESQL_PORT],
+                "worker": [53, 53, POSTGRESQL_PORT, *AMQP_PORTS],
+                "broker": [53, 53],
                 "database": [53, 53],
             }[component]
         )
@@ -127,12 +130,18 @@ def test_local_database_lets_in_the_pods_that_use_it() -> None:
     database = users.pop(
         [pod.labels["app.kubernetes.io/name"] for pod in users].index("postgresql")
     )
+    broker = users.pop([pod.labels["app.kubernetes.io/name"] for pod in users].index("rabbitmq"))
     (rule,) = rules(manifests, database.labels, "ingress")
     (end,) = rule["from"]
-    assert len(users) == 5
+    assert len(users) == 9
     assert all(selects(end["podSelector"], user.labels) for user in users)
     assert not selects(end["podSelector"], database.labels)
     for user in users:
         ends = [to for rule in rules(manifests, user.labels, "egress") for to in rule["to"]]
         inside = [to["podSelector"] for to in ends if set(to) == {"podSelector"}]
         assert any(selects(selector, database.labels) for selector in inside)
+    (rule,) = rules(manifests, broker.labels, "ingress")
+    (end,) = rule["from"]
+    assert [selects(end["podSelector"], user.labels) for user in users] == [
+        user.labels["app.kubernetes.io/component"] == "worker" for user in users
+    ]

@@ -8,10 +8,11 @@ from types import ModuleType
 import pytest
 from pydantic_settings import BaseSettings
 
-from services.cli.embedded_bus import BusSettings
 from services.ledger.settings import LedgerSettings
 from services.plumbing import development_issuer
+from services.plumbing import worker as worker_process
 from services.plumbing.config import AuthSettings, ServerSettings
+from services.plumbing.worker_settings import WorkerSettings
 from tests.service.kubernetes_manifests import (
     IMAGE,
     NAMES,
@@ -24,6 +25,7 @@ from tests.service.kubernetes_manifests import (
     pods,
     render,
     servers,
+    workers,
 )
 
 
@@ -34,24 +36,34 @@ def manifests(request: pytest.FixtureRequest) -> list[Document]:
 
 def ours(manifests: list[Document]) -> list[Container]:
     found = [container for container in containers(manifests) if container.is_ours]
-    assert len(found) == 5
+    # A server, a migration, a worker and its preparation for each of three services.
+    assert len(found) == 12
     return found
 
 
 def started_module(container: Container) -> ModuleType:
     """The module that `python -m` hands the container's arguments to."""
-    name = container.container["args"][0]
+    name, *verbs = container.container["args"]
     package = importlib.util.find_spec(name)
     assert package is not None
-    return importlib.import_module(f"{name}.main" if package.submodule_search_locations else name)
+    room = "worker" if verbs == ["worker"] else "main"
+    return importlib.import_module(f"{name}.{room}" if package.submodule_search_locations else name)
+
+
+def rooms(container: Container) -> list[object]:
+    """All that a process's module knows, and what runs it in the case of a worker."""
+    shared = vars(worker_process) if container.container["args"][-1] == "worker" else {}
+    return [*vars(started_module(container)).values(), *shared.values()]
 
 
 def settings_of(container: Container) -> list[type[BaseSettings]]:
     """What the process reads from its environment; a migration reads no more than it needs."""
     found = [
         kind
-        for kind in vars(started_module(container)).values()
-        if isinstance(kind, type) and issubclass(kind, BaseSettings) and kind is not ServerSettings
+        for kind in rooms(container)
+        if isinstance(kind, type)
+        and issubclass(kind, BaseSettings)
+        and kind not in (ServerSettings, WorkerSettings)
     ]
     assert found
     return found
@@ -116,13 +128,14 @@ def test_every_servers_ports_are_those_of_its_settings(
         assert defaults["metrics_port"].default == settings.metrics_port
 
 
-def test_the_bus_serves_its_metrics_on_the_port_of_its_settings(
+def test_every_worker_serves_its_metrics_on_the_port_of_its_settings(
     manifests: list[Document], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (bus,) = (found for found in ours(manifests) if found.container["name"] == "bus")
-    settings = read(BusSettings, bus, manifests, monkeypatch)
-    assert bus.ports == {"metrics": settings.model_dump()["bus_metrics_port"]}
-    assert BusSettings.model_fields["bus_metrics_port"].default == bus.ports["metrics"]
+    for worker in workers(manifests):
+        (kind,) = (kind for kind in settings_of(worker) if issubclass(kind, WorkerSettings))
+        settings = read(kind, worker, manifests, monkeypatch)
+        assert worker.ports == {"metrics": settings.model_dump()["worker_metrics_port"]}
+        assert kind.model_fields["worker_metrics_port"].default == worker.ports["metrics"]
 
 
 def test_prometheus_finds_the_metrics_of_every_pod_that_has_some(
@@ -152,11 +165,12 @@ def test_every_server_has_the_time_to_drain(
 
 def test_every_process_is_one_that_its_module_starts(manifests: list[Document]) -> None:
     assert sorted(tuple(container.container["args"]) for container in ours(manifests)) == [
-        ("services.cli.embedded_bus",),
-        ("services.ledger", "migrate"),
-        ("services.ledger", "server"),
-        ("services.members", "migrate"),
-        ("services.members", "server"),
+        *[("services.cli.queues",)] * 3,
+        *(
+            (f"services.{service}", verb)
+            for service in ("ledger", "members", "tiering")
+            for verb in ("migrate", "server", "worker")
+        ),
     ]
 
 
@@ -166,7 +180,11 @@ def test_a_migration_makes_the_shards_that_the_servers_expect(
     found = [
         read(LedgerSettings, container, manifests, monkeypatch).model_dump()["shards"]
         for container in ours(manifests)
-        if container.container["args"][0] == "services.ledger"
+        if container.container["args"]
+        in (
+            ["services.ledger", "migrate"],
+            ["services.ledger", "server"],
+        )
     ]
     assert len(found) == 2
     assert len(set(found)) == 1

@@ -69,24 +69,25 @@ def serving(env: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-@pytest.mark.parametrize("command", ["server", "migrate"])
+@pytest.mark.parametrize("command", ["server", "worker", "migrate"])
 def test_start_without_a_database_names_the_variable(tokens: Tokens, command: str) -> None:
     ended = run(command, env=environment(tokens))
     assert ended.returncode == 1
     assert ended.stderr.strip() == "configuration: MEMBERS_DATABASE_URL: Field required"
 
 
-def test_members_has_no_worker_and_says_so(tokens: Tokens) -> None:
-    ended = run("worker", env=environment(tokens))
+def test_a_worker_without_rabbitmq_names_the_variable(tokens: Tokens) -> None:
+    url = "postgresql+psycopg2://nobody@127.0.0.1:1/members"
+    ended = run("worker", env=environment(tokens, MEMBERS_DATABASE_URL=url))
     assert ended.returncode == 1
-    assert "it has no worker" in ended.stderr
+    assert ended.stderr.strip() == "configuration: AMQP_URL: Field required"
 
 
 def test_unknown_command_is_told_the_usage(tokens: Tokens) -> None:
     ended = run("server", "migrate", env=environment(tokens))
     assert (ended.returncode, ended.stderr.strip()) == (
         1,
-        "usage: python -m services.members server|migrate",
+        "usage: python -m services.members server|worker|migrate",
     )
 
 

@@ -30,7 +30,11 @@ def platform(data_dir: Path) -> RunningPlatform:
         started=psutil.Process().create_time(),
         ready=True,
         processes=(ourselves(),),
-        database_urls={"members": "postgresql://m", "ledger": "postgresql://l"},
+        database_urls={
+            "members": "postgresql://m",
+            "ledger": "postgresql://l",
+            "tiering": "postgresql://t",
+        },
         jwks_url="file:///keys",
         issuer="urn:issuer",
         audience="loyalty",
@@ -85,5 +89,11 @@ def test_environment_configures_a_command_on_the_platform(tmp_path: Path) -> Non
         "AUTH_AUDIENCE": "loyalty",
         "MEMBERS_DATABASE_URL": "postgresql://m",
         "LEDGER_DATABASE_URL": "postgresql://l",
+        "TIERING_DATABASE_URL": "postgresql://t",
         "LEDGER_GRPC_ADDRESS": "127.0.0.1:7102",
     }
+
+
+def test_environment_says_where_rabbitmq_is_if_there_is_one(tmp_path: Path) -> None:
+    on_rabbitmq = replace(platform(tmp_path), amqp_url="amqp://broker//")
+    assert on_rabbitmq.environment()["AMQP_URL"] == "amqp://broker//"

@@ -1,7 +1,7 @@
 """What whoever started the replay sees: a bar while it runs, a summary when it is done."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.table import Table
 
 from services.cli.demo.preparation import PreparedDay
 from services.cli.demo.results import Results
+from services.cli.demo.tier_results import TierResults
 from services.cli.run_file import RunningPlatform
 
 
@@ -21,6 +22,7 @@ class Outcome:
     audit_ok: bool
     replay_seconds: float
     total_seconds: float
+    tiers: TierResults = field(default_factory=TierResults)
 
     @property
     def sales_per_second(self) -> float:
@@ -35,6 +37,8 @@ class Outcome:
             "points_issued": results.points_issued,
             "produce_points": results.produce_points,
             "entries": results.entries,
+            "tiers": self.tiers.tiers,
+            "tier_changes": self.tiers.tier_changes,
             "audit_ok": self.audit_ok,
             "replay_seconds": round(self.replay_seconds, 2),
             "sales_per_second": round(self.sales_per_second, 1),
@@ -80,6 +84,9 @@ def show_summary(outcome: Outcome, console: Console) -> None:
         ("ledger entries", results.entries),
     ):
         table.add_row(label, f"{value:,}")
+    for tier, members in outcome.tiers.tiers.items():
+        table.add_row(f"  {tier}", f"{members:,}")
+    table.add_row("tier changes", f"{outcome.tiers.tier_changes:,}")
     table.add_row("replayed in", f"{outcome.replay_seconds:,.1f} s")
     table.add_row("sales per second", f"{outcome.sales_per_second:,.0f}")
     table.add_row("audit", "[green]clean[/]" if outcome.audit_ok else "[bold red]NOT CLEAN[/]")

@@ -55,6 +55,7 @@ def _base_rule() -> earn_policy_pb2.EarnRule:
             point_of_sale_pb2.POINT_KIND_REDEEMABLE,
             point_of_sale_pb2.POINT_KIND_QUALIFYING,
         ],
+        tier_multiplied=True,
     )
 
 

@@ -46,7 +46,10 @@ def check_document(document: Document, original: Original | None, rules: Rules) 
 def check_sale(document: Document, rules: Rules) -> Check:
     lines = lines_from_json(document.lines_json)
     grants = rules.earning(document.policy_version).earn(
-        enumerate(lines, 1), store=document.store, business_time=document.business_time
+        enumerate(lines, 1),
+        store=document.store,
+        business_time=document.business_time,
+        standing=document.standing,
     )
     effects = tuple((grant.rule, kind, grant.points) for grant in grants for kind in grant.kinds)
     problems = list(policy_differences(document, rules))

@@ -9,8 +9,11 @@ from services.ledger.domain import refusals
 from services.ledger.domain.documents import (
     Document,
 )
-from services.ledger.domain.earning import Earning
+from services.ledger.domain.earning import Earning, tier_title
 from services.ledger.domain.policy import Policy, PolicyBook
+from services.ledger.domain.standing import TIER_RULE, TierBook
+
+NO_TIERS = TierBook()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +60,26 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What a decision depends on beside the wallet: the rules, the limits, the clock, and the
-    next document's id.
+    """What a decision depends on beside the wallet: the rules, the limits, the clock, the next
+    document's id, and the tiers' multipliers.
     """
 
     rules: Rules
     limits: Limits
     now: int
     next_id: Callable[[], int]
+    tiers: TierBook = NO_TIERS
 
 
 def with_titles(document: Document, rules: Rules) -> Document:
     """A document read from the journal, with what its entries' rules are called."""
     entries = [
-        msgspec.structs.replace(entry, title=rules.title(entry.policy_version, entry.rule))
+        msgspec.structs.replace(
+            entry,
+            title=tier_title(document.standing)
+            if entry.rule == TIER_RULE
+            else rules.title(entry.policy_version, entry.rule),
+        )
         for entry in document.entries
     ]
     return msgspec.structs.replace(document, entries=entries)

@@ -11,6 +11,7 @@ import msgspec
 
 from services.ledger.domain.basket import Line, Sale
 from services.ledger.domain.policy import PointKind
+from services.ledger.domain.standing import NO_STANDING, Standing
 
 
 class Account(enum.IntEnum):
@@ -191,6 +192,15 @@ class Document(
     entries: Sequence[Entry] = ()
     lots: Sequence[Lot] = ()
     lot_uses: Sequence[LotUse] = ()
+    # By what the sale earned, or the sale that a return is about.
+    standing: Standing = NO_STANDING
+    # When the sale took place that a return or void is about; zero for others.
+    original_time: int = 0
+    # The points a tier multiplies: of the basket now, and before what came back of it.
+    tier_base: int = 0
+    tier_base_before: int = 0
+    # 1 for a sale, -1 for what takes back the last of one.
+    visits: int = 0
 
     @property
     def refused(self) -> bool:
@@ -213,3 +223,4 @@ class Original(msgspec.Struct, frozen=True):
     # The documents that took it back.
     return_ids: tuple[int, ...] = ()
     voided: bool = False
+    standing: Standing = NO_STANDING

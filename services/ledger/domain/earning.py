@@ -22,8 +22,10 @@ from services.ledger.domain.policy import (
     TaxBasis,
     in_order,
 )
+from services.ledger.domain.standing import NO_STANDING, TIER_RULE, Standing
 from services.ledger.domain.weighing import Candidate, weigh
 
+REDEEMABLE = PointKind.REDEEMABLE
 # Kinds of lines remembered for each policy; a shop has fewer categories than this.
 REMEMBERED_LINES_MAX = 100_000
 
@@ -58,6 +60,11 @@ def half_up(numerator: int, denominator: int) -> int:
 
 def ceiling(numerator: int, denominator: int) -> int:
     return -(-numerator // denominator)
+
+
+def tier_title(standing: Standing) -> str:
+    """What is added for a tier, for people."""
+    return f"{standing.multiplier} times the points as {standing.tier}"
 
 
 _ROUND = {Rounding.FLOOR: floor, Rounding.HALF_UP: half_up, Rounding.CEILING: ceiling}
@@ -125,10 +132,55 @@ class Earning:
             settings.tax_basis is TaxBasis.GROSS and settings.discount_basis is DiscountBasis.AFTER
         )
         self._fitting: dict[object, tuple[int, ...] | None] = {}
+        self._tier_multiplied = {rule.rule for rule in policy.rules if rule.tier_multiplied}
         self._anywhere = [rule.sale == SaleCondition() for rule in self._rules]
 
-    def earn(self, lines: Iterable[NumberedLine], *, store: str, business_time: int) -> list[Grant]:
-        """The grants of a basket, in the order the rules are considered; none has zero points."""
+    def earn(
+        self,
+        lines: Iterable[NumberedLine],
+        *,
+        store: str,
+        business_time: int,
+        standing: Standing = NO_STANDING,
+    ) -> list[Grant]:
+        """The grants of a basket, in the order the rules are considered, what the member's tier
+        adds last; none has zero points.
+        """
+        grants = self._earn(lines, store, business_time)
+        if standing.multiplier and self._tier_multiplied:
+            grants += self._tier_grants(grants, standing)
+        return grants
+
+    def tier_base(self, grants: Iterable[Grant]) -> int:
+        """The redeemable points of a basket that a tier multiplies."""
+        if not self._tier_multiplied:
+            return 0
+        return sum([grant.points for grant in grants if self._is_base(grant)])
+
+    def _is_base(self, grant: Grant) -> bool:
+        return grant.rule in self._tier_multiplied and REDEEMABLE in grant.kinds
+
+    def _tier_grants(self, grants: Sequence[Grant], standing: Standing) -> list[Grant]:
+        extra = standing.added_to(self.tier_base(grants))
+        if self.policy.points_per_sale_max:
+            given = sum([grant.points for grant in grants if REDEEMABLE in grant.kinds])
+            extra = min(extra, self.policy.points_per_sale_max - given)
+        if extra <= 0:
+            return []
+        base = [grant for grant in grants if self._is_base(grant)]
+        return [
+            Grant(
+                TIER_RULE,
+                self.policy.version,
+                (REDEEMABLE,),
+                extra,
+                tuple(sorted({number for grant in base for number in grant.lines})),
+                sum([grant.basis for grant in base]),
+                tier_title(standing),
+            )
+        ]
+
+    def _earn(self, lines: Iterable[NumberedLine], store: str, business_time: int) -> list[Grant]:
         eligible, matched = self._match(lines)
         if eligible < self.policy.eligible_minor_min or not matched:
             return []

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from services.ledger.domain.standing import TIER_RULE
 from services.plumbing.errors import FieldViolation, Invalid
 
 
@@ -111,6 +112,8 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
     points_per_sale_max: int = 0
     priority: int = 0
     stops_others: bool = False
+    # Whether a member's tier multiplies the redeemable points it gives.
+    tier_multiplied: bool = False
 
     @property
     def extra_times(self) -> Fraction:
@@ -200,6 +203,8 @@ def check(policy: Policy) -> None:
         where = f"policy.rules[{position}]"
         if rule.rule in seen:
             violations.append(FieldViolation(f"{where}.rule", "is used twice"))
+        if rule.rule == TIER_RULE:
+            violations.append(FieldViolation(f"{where}.rule", "is kept for what a tier adds"))
         seen.add(rule.rule)
         if rule.multiplier and rule not in with_base:
             violations.append(

@@ -3,6 +3,8 @@
 Pure; time is an argument.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from services.ledger.domain import refusals
@@ -22,7 +24,7 @@ from services.ledger.domain.documents import (
 )
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.returning import record_return
-from services.ledger.domain.selling import record_sale
+from services.ledger.domain.selling import NO_TIER, record_sale
 from services.ledger.domain.wallet import WalletState
 from services.plumbing.errors import Refused
 
@@ -35,6 +37,7 @@ def decide(
     circumstances: Circumstances,
     *,
     original: Original | None = None,
+    tiers: Mapping[str, str] = NO_TIER,
     duplicate: bool = False,
 ) -> Document:
     """The document a command becomes, the wallet changed by it. Refusals become documents too:
@@ -42,7 +45,7 @@ def decide(
     """
     try:
         if isinstance(command, RecordSale):
-            return record_sale(command, wallet, circumstances, duplicate=duplicate)
+            return record_sale(command, wallet, circumstances, tiers=tiers, duplicate=duplicate)
         if isinstance(command, RecordReturn):
             return record_return(command, wallet, circumstances, original)
         return adjust_points(command, wallet, circumstances)

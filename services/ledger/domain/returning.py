@@ -143,6 +143,7 @@ def original_of(sale: Document) -> Original:
         sale.policy_version,
         lines_from_json(sale.lines_json),
         {},
+        standing=sale.standing,
     )
 
 
@@ -169,7 +170,11 @@ def record_return(
     check_time(command.business_time, circumstances)
     original = check_original(command, found)
     back = taken_back(original, command)
-    changes = changed_grants(original, back, circumstances.rules.earning(original.policy_version))
+    earning = circumstances.rules.earning(original.policy_version)
+    before = grants_of(original, kept_lines(original), earning)
+    left = kept_lines(original, back)
+    after = grants_of(original, left, earning)
+    changes = changes_between(before, after)
     document_id = circumstances.next_id()
     into_negative = clawback_of(circumstances, original) is Clawback.ALLOW_NEGATIVE
     posted = post_changes(document_id, changes, wallet, original, into_negative=into_negative)
@@ -194,6 +199,11 @@ def record_return(
         entries=posted.entries,
         lots=posted.lots,
         lot_uses=posted.uses,
+        standing=original.standing,
+        original_time=original.business_time,
+        tier_base=earning.tier_base(after),
+        tier_base_before=earning.tier_base(before),
+        visits=0 if left else -1,
     )
 
 
@@ -206,8 +216,26 @@ def changed_grants(
     original: Original, back: Sequence[TakenBack], earning: Earning
 ) -> list[tuple[PointKind, int, Grant]]:
     """By how much each rule's points change when these lines go, recomputed from what is left."""
-    before = points_of(original, kept_lines(original), earning)
-    after = points_of(original, kept_lines(original, back), earning)
+    return changes_between(
+        grants_of(original, kept_lines(original), earning),
+        grants_of(original, kept_lines(original, back), earning),
+    )
+
+
+def grants_of(original: Original, lines: Iterable[NumberedLine], earning: Earning) -> list[Grant]:
+    """What lines of a sale earn, as the sale did."""
+    return earning.earn(
+        lines,
+        store=original.store,
+        business_time=original.business_time,
+        standing=original.standing,
+    )
+
+
+def changes_between(
+    had_grants: Iterable[Grant], has_grants: Iterable[Grant]
+) -> list[tuple[PointKind, int, Grant]]:
+    before, after = by_effect(had_grants), by_effect(has_grants)
     changes = []
     for effect in (*before, *(effect for effect in after if effect not in before)):
         _, kind = effect
@@ -218,11 +246,8 @@ def changed_grants(
     return changes
 
 
-def points_of(
-    original: Original, lines: Iterable[NumberedLine], earning: Earning
-) -> dict[tuple[str, PointKind], Grant]:
-    """What lines of a sale earn, by rule and kind."""
-    grants = earning.earn(lines, store=original.store, business_time=original.business_time)
+def by_effect(grants: Iterable[Grant]) -> dict[tuple[str, PointKind], Grant]:
+    """Grants by rule and kind."""
     return {(grant.rule, kind): grant for grant in grants for kind in grant.kinds}
 
 

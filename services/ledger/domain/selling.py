@@ -1,6 +1,6 @@
 """Sales: what a basket earns, posted to a wallet. Pure; time is an argument."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from services.ledger.domain import refusals
 from services.ledger.domain.basket import Sale
@@ -26,29 +26,35 @@ ISSUANCE = Account.ISSUANCE
 SALE = DocumentType.SALE
 ACTIVE = CardState.ACTIVE.value
 REDEEMABLE = PointKind.REDEEMABLE
+NO_TIER: Mapping[str, str] = {}
 
 
 def record_sale(
-    command: RecordSale, wallet: WalletState, circumstances: Circumstances, *, duplicate: bool
+    command: RecordSale,
+    wallet: WalletState,
+    circumstances: Circumstances,
+    *,
+    tiers: Mapping[str, str] = NO_TIER,
+    duplicate: bool,
 ) -> Document:
-    """Refuses: CardBlocked, BusinessTimeInFuture, BusinessTimeTooOld, NoPolicyInForce,
-    WrongCurrency.
+    """tiers are the wallet's at the business time, by group. Refuses: CardBlocked, NoPolicyInForce,
+    BusinessTimeInFuture, BusinessTimeTooOld, WrongCurrency.
     """
     sale = command.sale
     if command.card_state != ACTIVE:
         raise refusals.CardBlocked("the card is blocked", state=CardState(command.card_state).name)
     check_time(sale.business_time, circumstances)
     earning = circumstances.rules.earning_at(sale.business_time, sale.currency)
+    member = not command.unknown_card
+    standing = circumstances.tiers.standing(tiers, sale.business_time, member=member)
     grants = earning.earn(
-        enumerate(sale.lines, 1), store=sale.store, business_time=sale.business_time
+        enumerate(sale.lines, 1),
+        store=sale.store,
+        business_time=sale.business_time,
+        standing=standing,
     )
     document_id = circumstances.next_id()
     entries, lots, uses = credit_grants(document_id, grants, wallet, sale.business_time)
-    flags = 0
-    if duplicate:
-        flags |= Flag.POSSIBLE_DUPLICATE.value
-    if command.unknown_card:
-        flags |= Flag.UNKNOWN_CARD.value
     return Document(
         document_id,
         command.wallet_id,
@@ -64,12 +70,20 @@ def record_sale(
         sale.currency,
         command.lines_json,
         sum([line.amount for line in sale.lines]),
-        flags,
+        flags_of(command, duplicate=duplicate),
         policy_version=earning.policy.version,
         entries=entries,
         lots=lots,
         lot_uses=uses,
+        standing=standing,
+        tier_base=earning.tier_base(grants),
+        visits=1,
     )
+
+
+def flags_of(command: RecordSale, *, duplicate: bool) -> int:
+    flags = Flag.POSSIBLE_DUPLICATE.value if duplicate else 0
+    return flags | Flag.UNKNOWN_CARD.value if command.unknown_card else flags
 
 
 def credit_grants(
@@ -109,8 +123,14 @@ def issued(ordinal: int, kind: PointKind, points: int, grant: Grant) -> Entry:
 
 
 def quote(
-    sale: Sale, card_state: CardState, wallet: WalletState, circumstances: Circumstances
+    sale: Sale,
+    card_state: CardState,
+    wallet: WalletState,
+    circumstances: Circumstances,
+    *,
+    tiers: Mapping[str, str],
+    unknown_card: bool,
 ) -> Document:
     """The document a sale would become. Refuses what record_sale refuses."""
-    command = RecordSale(wallet.wallet_id, "", "", sale, "", card_state, unknown_card=False)
-    return record_sale(command, wallet, circumstances, duplicate=False)
+    command = RecordSale(wallet.wallet_id, "", "", sale, "", card_state, unknown_card)
+    return record_sale(command, wallet, circumstances, tiers=tiers, duplicate=False)

@@ -24,6 +24,8 @@ class WalletState:
     overdrawn: int = 0
     # How many documents were posted to it.
     sequence: int = 0
+    # Whether the member's tiers are kept for it.
+    tiered: bool = False
     lots: dict[LotId, Lot] = field(default_factory=dict)
     # Lots whose remaining points changed, to be written.
     touched: set[LotId] = field(default_factory=set)

@@ -114,6 +114,7 @@ def read_rule(message: contract.EarnRule) -> Rule:
         per_minor=message.per_amount.per_minor,
         multiplier=message.multiplier,
         fixed_points=message.fixed_points,
+        tier_multiplied=message.tier_multiplied,
         lines=read_line_condition(message.lines),
         sale=SaleCondition(
             stores=frozenset(message.sale.stores),
@@ -185,6 +186,7 @@ def write_rule(rule: Rule) -> contract.EarnRule:
         points_per_sale_max=rule.points_per_sale_max,
         priority=rule.priority,
         stops_others=rule.stops_others,
+        tier_multiplied=rule.tier_multiplied,
         kinds=[pos.PointKind.ValueType(kind.value) for kind in rule.kinds],
     )
     if rule.per_minor:

@@ -221,7 +221,7 @@ def write_explanation(explained: Explanation) -> ledger_pb2.ExplainEntryResponse
     return ledger_pb2.ExplainEntryResponse(
         entry=messages.write_entry(document, explained.entry, explained.posted.post_time),
         lines=[messages.write_line(lines[number - 1]) for number in explained.entry.lines],
-        rule_title=explained.rule.title if explained.rule else "",
+        rule_title=explained.rule.title if explained.rule else explained.entry.title,
         lots=[
             ledger_pb2.LotMovement(
                 lot=f"wallets/{document.wallet_id}/lots/{lot.document_id}-{lot.ordinal}",

@@ -34,10 +34,10 @@ SALE = DocumentType.SALE
 JOURNAL = (
     "document_id, wallet_id, batch_id, original_id, amount, points_forgiven, available, pending,"
     " qualifying, lifetime, sequence, business_time, post_time, request_id, body_hash,"
-    " policy_version, type, flags, store, terminal, receipt_number, currency, actor, reason,"
-    " refusal, lines"
+    " policy_version, rule_set_version, type, flags, store, terminal, receipt_number, currency,"
+    " actor, reason, tier, tier_multiplier, refusal, lines"
 )
-JOURNAL_FIXED = fixed_columns("qqqqqqqqqqqqquuihh")
+JOURNAL_FIXED = fixed_columns("qqqqqqqqqqqqquuiihh")
 ENTRIES = (
     "document_id, wallet_id, points, basis, policy_version, ordinal, kind, account, rule, lines"
 )
@@ -138,7 +138,7 @@ def _journal(documents: Sequence[Document], batch_id: int, post_time: int) -> by
             *(8, d.sequence, 8, d.business_time - EPOCH_MICROS, 8, posted),
             *(16, bytes.fromhex(d.request_id.replace("-", ""))),
             *(16, bytes.fromhex(d.body_hash.replace("-", ""))),
-            *(4, d.policy_version, 2, d.type._value_, 2, d.flags),
+            *(4, d.policy_version, 4, d.standing.rule_set_version, 2, d.type._value_, 2, d.flags),
         )
         rows += repeated_text(d.store)
         rows += repeated_text(d.terminal)
@@ -146,6 +146,8 @@ def _journal(documents: Sequence[Document], batch_id: int, post_time: int) -> by
         rows += repeated_text(d.currency)
         rows += repeated_text(d.actor)
         rows += repeated_text(d.reason)
+        rows += repeated_text(d.standing.tier)
+        rows += repeated_text(d.standing.multiplier)
         rows += text(d.refusal) if d.refusal else NULL
         rows += text(d.lines_json)
     return bytes(rows)

@@ -13,6 +13,7 @@ from services.ledger.domain import audit
 from services.ledger.domain.audit import AnnouncedDocument, CheckResult
 from services.ledger.domain.basket import lines_from_json
 from services.ledger.domain.documents import Balance, Document, DocumentType, Original
+from services.ledger.domain.standing import Standing
 from services.ledger.storage.audit_sums import compare
 from services.ledger.storage.journal import AS_MICROS
 from services.ledger.storage.shards import schema as schema_of
@@ -25,7 +26,7 @@ NO_BALANCE = Balance()
 _COLUMNS = f"""
     j.document_id, j.wallet_id, j.type, {AS_MICROS.format("j.business_time")}, j.store, j.currency,
     j.lines::text, j.amount, j.original_id, j.policy_version, j.points_forgiven, j.actor,
-    j.reason"""
+    j.reason, j.tier, j.tier_multiplier, j.rule_set_version"""
 
 RETURNS = f"({DocumentType.RETURN.value}, {DocumentType.VOID.value})"
 
@@ -50,7 +51,7 @@ def returns(connection: Connection, schema: str) -> Iterator[tuple[Document, Ori
         f"""
         SELECT {_COLUMNS}, s.document_id, s.store, s.terminal, s.receipt_number,
                {AS_MICROS.format("s.business_time")}, s.currency, s.policy_version, s.lines::text,
-               e.entries
+               s.tier, s.tier_multiplier, s.rule_set_version, e.entries
         FROM {schema}.journal j
         LEFT JOIN (
             SELECT * FROM {schema}.journal
@@ -60,7 +61,7 @@ def returns(connection: Connection, schema: str) -> Iterator[tuple[Document, Ori
         LEFT JOIN ({entries}) e ON e.document_id = j.document_id
         WHERE j.refusal IS NULL AND j.type IN {RETURNS} ORDER BY j.original_id, j.sequence""",
     ):
-        yield _read_document(row), _read_sale(row[-9:-1])
+        yield _read_document(row), _read_sale(row[-12:-1])
 
 
 def _read_document(row: Sequence[Any]) -> Document:
@@ -82,6 +83,7 @@ def _read_document(row: Sequence[Any]) -> Document:
         points_forgiven=row[10],
         actor=row[11],
         reason=row[12],
+        standing=Standing(*row[13:16]),
         entries=read_entries(row[-1]),
     )
 
@@ -94,19 +96,36 @@ def _read_sale(row: Sequence[Any]) -> Original | None:
         lines = lines_from_json(row[7])
     except msgspec.MsgspecError:
         return None
-    return Original(row[0], row[1], row[2], row[3], row[4], row[5], row[6], lines, {})
+    return Original(
+        row[0],
+        row[1],
+        row[2],
+        row[3],
+        row[4],
+        row[5],
+        row[6],
+        lines,
+        {},
+        standing=Standing(*row[8:11]),
+    )
 
 
 def compare_announcements(connection: Connection, shard: int, event_type: str) -> CheckResult:
-    """Whether every batch that posted anything has its one event, and no event is of another."""
+    """Whether every batch that posted anything has its one event, and no event is of another.
+
+    Events of before the outbox was last pruned may be gone.
+    """
     schema = schema_of(shard)
+    pruned = f"""
+        EXISTS (SELECT FROM {schema}.outbox_pruning JOIN {schema}.batches ON post_time < before
+                WHERE batches.batch_id = b.batch_id)"""
     return compare(
         connection,
         audit.OUTBOX_COMPLETE,
         f"""
         SELECT batch_id AS place, concat('shard {shard}, batch ', batch_id, ', event ', id)
                    AS subject,
-               CASE WHEN announced IS NULL THEN 'it is not in the outbox'
+               CASE WHEN announced IS NULL AND NOT {pruned} THEN 'it is not in the outbox'
                     WHEN batch_id IS NULL THEN 'it announces nothing that was posted'
                     WHEN announced > 1 THEN concat('it is in the outbox ', announced, ' times') END
                    AS details
@@ -118,7 +137,9 @@ def compare_announcements(connection: Connection, shard: int, event_type: str) -
 
 
 def compare_policies(connection: Connection, event_type: str) -> CheckResult:
-    """Whether every published policy has its one event; versions have no gap."""
+    """Whether every published policy has its one event, unless the outbox was ever pruned; versions
+    have no gap.
+    """
     return compare(
         connection,
         audit.OUTBOX_COMPLETE,
@@ -126,7 +147,8 @@ def compare_policies(connection: Connection, event_type: str) -> CheckResult:
         SELECT version AS place, concat('policy ', version, ', event ', id) AS subject,
                concat_ws('; ',
             CASE WHEN version <> place THEN 'a version before it is missing' END,
-            CASE WHEN announced IS NULL THEN 'it is not in the outbox'
+            CASE WHEN announced IS NULL AND NOT EXISTS (SELECT FROM public.outbox_pruning)
+                      THEN 'it is not in the outbox'
                  WHEN version IS NULL THEN 'it announces no policy'
                  WHEN announced > 1 THEN concat('it is in the outbox ', announced, ' times') END)
                    AS details

@@ -67,6 +67,16 @@ def wallets_of_member(connection: Connection, member_id: str) -> list[int]:
     return [row[0] for row in rows]
 
 
+def wallets_of_members(connection: Connection, member_ids: Sequence[str]) -> list[tuple[int, str]]:
+    """The wallets of members, each with its member, in the order of wallets."""
+    rows = connection.exec_driver_sql(
+        "SELECT wallet_id, member_id::text FROM wallet_owners"
+        " WHERE member_id = ANY(%s::uuid[]) ORDER BY wallet_id",
+        (text_array(member_ids),),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
 def owner_of(connection: Connection, wallet_id: int) -> str | None:
     found: str | None = connection.exec_driver_sql(
         "SELECT member_id::text FROM wallet_owners WHERE wallet_id = %s", (wallet_id,)

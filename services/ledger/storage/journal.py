@@ -23,6 +23,7 @@ from services.ledger.domain.documents import (
 )
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.returning import TakenBack
+from services.ledger.domain.standing import Standing
 from services.ledger.domain.wallet import WalletState
 from services.plumbing.database import array, text_array
 from services.plumbing.pages import WHOLE_NUMBER_MAX
@@ -35,7 +36,9 @@ COLUMNS = f"""
     {AS_MICROS.format("j.business_time")}, j.available, j.pending, j.qualifying, j.lifetime,
     j.store, j.terminal, j.receipt_number, j.currency, j.lines::text, j.amount, j.flags,
     j.original_id, j.policy_version, j.points_forgiven, j.actor, j.reason,
-    coalesce(j.refusal::text, ''), j.sequence, {AS_MICROS.format("j.post_time")}"""
+    coalesce(j.refusal::text, ''), j.sequence, j.tier, j.tier_multiplier, j.rule_set_version,
+    {AS_MICROS.format("j.post_time")}"""
+POST_TIME = 27
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ def read_document(row: Sequence[Any], entries: Sequence[Entry]) -> Document:
         reason=row[21],
         refusal=row[22],
         sequence=row[23],
+        standing=Standing(*row[24:27]),
         entries=entries,
     )
 
@@ -107,7 +111,7 @@ def documents(
         (array(document_ids),),
     ).fetchall()
     entries = entries_of(connection, schema, document_ids)
-    return {r[0]: Posted(read_document(r, entries.get(r[0], [])), r[24]) for r in rows}
+    return {r[0]: Posted(read_document(r, entries.get(r[0], [])), r[POST_TIME]) for r in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ def statement(
         ),
     ).fetchall()
     entries = entries_of(connection, schema, [row[0] for row in rows])
-    return [Posted(read_document(row, entries.get(row[0], [])), row[24]) for row in rows]
+    return [Posted(read_document(row, entries.get(row[0], [])), row[POST_TIME]) for row in rows]
 
 
 def voided_among(
@@ -239,7 +243,8 @@ def originals(
         return {}
     sales = connection.exec_driver_sql(
         f"SELECT document_id, store, terminal, receipt_number,"
-        f" {AS_MICROS.format('business_time')}, currency, policy_version, lines::text, wallet_id"
+        f" {AS_MICROS.format('business_time')}, currency, policy_version, lines::text, wallet_id,"
+        " tier, tier_multiplier, rule_set_version"
         f" FROM {schema}.journal WHERE document_id = ANY(%s::bigint[])",
         (array(sale_ids),),
     ).fetchall()
@@ -269,6 +274,7 @@ def originals(
             returned[row[0]],
             tuple(return_ids[row[0]]),
             row[0] in voided,
+            Standing(*row[9:12]),
         )
         for row in sales
     }

@@ -1,7 +1,7 @@
 """The hot path in SQL, first half: lock and look up. Set-based, two statements a batch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
@@ -27,12 +27,15 @@ DOCUMENT_ID_BLOCK = 2_000
 @dataclass(frozen=True, slots=True)
 class Known:
     """What the journal already has of a batch: documents by (wallet, request), doubled
-    receipts, newest policy.
+    receipts; the newest policy and how many tier rule sets there are; the tiers of sales' wallets
+    at their business times, by the sale's place and the group.
     """
 
     documents: dict[tuple[int, str], int]
     duplicates: frozenset[int]
     policy_version: int
+    tier_rule_sets: int = 0
+    tiers: dict[int, dict[str, str]] = field(default_factory=dict)
 
 
 def lock_wallets(
@@ -47,7 +50,7 @@ def lock_wallets(
     batch.prepare(
         f"lock_{schema}",
         "bigint[]",
-        "SELECT wallet_id, available, pending, qualifying, lifetime, overdrawn, sequence"
+        "SELECT wallet_id, available, pending, qualifying, lifetime, overdrawn, sequence, tiered"
         f" FROM {schema}.wallets WHERE wallet_id = ANY($1) ORDER BY wallet_id FOR UPDATE",
     )
     batch.later(f"SELECT pg_advisory_xact_lock_shared({FENCE_CLASS}, {shard})")
@@ -67,11 +70,12 @@ def fence(connection: Connection, shard: int) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({FENCE_CLASS}, {shard})")
 
 
-# $1 wallets and $2 request ids of all commands; $3 positions, $4 wallets and $5 times of sales.
-KNOWN_PARAMETERS = "bigint[], uuid[], bigint[], bigint[], bigint[]"
+# $1 wallets and $2 request ids of all commands; $3 positions, $4 wallets and $5 times of sales; the
+# same, $6 to $8, of sales of wallets that have tiers.
+KNOWN_PARAMETERS = ", ".join(["bigint[]", "uuid[]", *["bigint[]"] * 6])
 KNOWN = f"""
     SELECT 0 AS what, (SELECT coalesce(max(version), 0) FROM public.earn_policies)::bigint,
-           0::bigint, NULL::text, NULL::text, NULL::text
+           (SELECT count(*) FROM public.tier_rule_sets), NULL::text, NULL::text, NULL::text
     UNION ALL
     SELECT 1, found.document_id, asked.wallet_id, asked.request_id::text, NULL, NULL
     FROM unnest($1, $2) AS asked (wallet_id, request_id)
@@ -86,35 +90,55 @@ KNOWN = f"""
       ON j.wallet_id = asked.wallet_id
      AND j.business_time BETWEEN {MICROS.format("asked.business_time")} - {DUPLICATE_WINDOW}
                              AND {MICROS.format("asked.business_time")} + {DUPLICATE_WINDOW}
-     AND j.type = {DocumentType.SALE.value} AND j.refusal IS NULL"""
+     AND j.type = {DocumentType.SALE.value} AND j.refusal IS NULL
+    UNION ALL
+    SELECT 3, asked.number, 0, t.tier_group, t.tier, NULL
+    FROM unnest($6, $7, $8) AS asked (number, wallet_id, business_time)
+    CROSS JOIN LATERAL (
+        SELECT DISTINCT ON (tier_group) tier_group, tier FROM {{schema}}.wallet_tiers w
+        WHERE w.wallet_id = asked.wallet_id
+          AND w.effective_time <= {MICROS.format("asked.business_time")}
+        ORDER BY tier_group, effective_time DESC) AS t"""
 
 
-def find_known(batch: BatchTransaction, schema: str, commands: Sequence[Command]) -> Known:
-    """Look up the requests of a batch and the receipts of its sales.
+def find_known(
+    batch: BatchTransaction,
+    schema: str,
+    commands: Sequence[Command],
+    wallets: Mapping[int, WalletState],
+) -> Known:
+    """Look up the requests of a batch, the receipts of its sales and their wallets' tiers.
 
     After the wallets are locked nobody else adds any.
     """
     sales = [(i, c) for i, c in enumerate(commands) if isinstance(c, RecordSale)]
+    tiered = [(i, c) for i, c in sales if wallets[c.wallet_id].tiered]
     batch.prepare(f"known_{schema}", KNOWN_PARAMETERS, KNOWN.format(schema=schema))
     rows = batch.rows(
-        f"EXECUTE known_{schema}(%s, %s, %s, %s, %s)",
+        f"EXECUTE known_{schema}(%s, %s, %s, %s, %s, %s, %s, %s)",
         (
             array([command.wallet_id for command in commands]),
             array([command.request_id for command in commands]),
             array([number for number, _ in sales]),
             array([command.wallet_id for _, command in sales]),
             array([command.sale.business_time for _, command in sales]),
+            array([number for number, _ in tiered]),
+            array([command.wallet_id for _, command in tiered]),
+            array([command.sale.business_time for _, command in tiered]),
         ),
     )
-    documents, duplicates, policy_version = {}, set(), 0
+    documents, duplicates, policy_version, tier_rule_sets = {}, set(), 0, 0
+    tiers: dict[int, dict[str, str]] = {}
     for what, number, wallet_id, *texts in rows:
         if what == 0:
-            policy_version = number
+            policy_version, tier_rule_sets = number, wallet_id
         elif what == 1:
             documents[wallet_id, texts[0]] = number
+        elif what == 3:
+            tiers.setdefault(number, {})[texts[0]] = texts[1]
         elif texts == receipt_texts(commands[number]):
             duplicates.add(number)
-    return Known(documents, frozenset(duplicates), policy_version)
+    return Known(documents, frozenset(duplicates), policy_version, tier_rule_sets, tiers)
 
 
 def receipt_texts(command: Command) -> list[str]:

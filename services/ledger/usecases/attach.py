@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Engine
 
 from services.ledger.domain.documents import CardState
 from services.ledger.storage import directory
+from services.ledger.usecases import tiers
 from services.plumbing import outbox
 from services.plumbing.database import transaction
 
@@ -27,8 +28,7 @@ def first_wallet(
         if owned:
             return owned[0]
         wallet_id = directory.next_wallet(connection)
-        directory.own(connection, wallet_id, member_id)
-        outbox.append(connection, "public", [announce(wallet_id, member_id, now)])
+        own(connection, wallet_id, member_id, now=now, announce=announce)
         return wallet_id
 
 
@@ -57,8 +57,21 @@ def issue_card(
             wallet_id = card.wallet_id
         directory.put_card(connection, token, wallet_id, CardState.ACTIVE)
     if wallet_id not in owned:
-        directory.own(connection, wallet_id, member_id)
-        outbox.append(connection, "public", [announce(wallet_id, member_id, now)])
+        own(connection, wallet_id, member_id, now=now, announce=announce)
+
+
+def own(
+    connection: Connection,
+    wallet_id: int,
+    member_id: str,
+    *,
+    now: datetime,
+    announce: AnnounceWallet,
+) -> None:
+    """Give a wallet to a member, whose tiers count for it from now on."""
+    directory.own(connection, wallet_id, member_id)
+    tiers.copy_to_wallets(connection, [(wallet_id, member_id)])
+    outbox.append(connection, "public", [announce(wallet_id, member_id, now)])
 
 
 def replace_card(

@@ -8,7 +8,13 @@ from sqlalchemy import Engine
 
 from services.ledger.domain import refusals
 from services.ledger.domain.basket import Sale
-from services.ledger.domain.circumstances import Circumstances, Limits, Rules, with_titles
+from services.ledger.domain.circumstances import (
+    NO_TIERS,
+    Circumstances,
+    Limits,
+    Rules,
+    with_titles,
+)
 from services.ledger.domain.documents import (
     Command,
     Document,
@@ -19,8 +25,10 @@ from services.ledger.domain.documents import (
 )
 from services.ledger.domain.posting import decide
 from services.ledger.domain.returning import is_origin, original_of
+from services.ledger.domain.selling import NO_TIER
+from services.ledger.domain.standing import TierBook
 from services.ledger.domain.wallet import WalletState
-from services.ledger.storage import appending, journal, policies, posting
+from services.ledger.storage import appending, journal, policies, posting, tiers
 from services.ledger.storage.shards import schema as schema_of
 from services.plumbing import outbox
 from services.plumbing.batch_session import BatchSession, BatchTransaction
@@ -47,6 +55,7 @@ class Shard:
     clock: Callable[[], int]
     rules: Rules
     ids: Iterator[int]
+    tiers: TierBook = NO_TIERS
 
     @property
     def schema(self) -> str:
@@ -82,9 +91,11 @@ def _post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
     wallet_ids = sorted({command.wallet_id for command in commands})
     with shard.session.transaction() as transaction:
         wallets = posting.lock_wallets(transaction, shard.schema, shard.number, wallet_ids)
-        known = posting.find_known(transaction, shard.schema, commands)
+        known = posting.find_known(transaction, shard.schema, commands, wallets)
         if known.policy_version != shard.rules.newest_version:
             shard.rules = Rules(policies.all_policies(transaction.connection))
+        if known.tier_rule_sets != shard.tiers.newest:
+            shard.tiers = tiers.book(transaction.connection)
         batch = _Batch(shard, transaction, wallets, known)
         answers = batch.answers(commands)
         if batch.documents:
@@ -126,7 +137,11 @@ class _Batch:
         originals = self._originals(fresh)
         self._load_lots(fresh, originals)
         circumstances = Circumstances(
-            self._shard.rules, self._shard.limits, self._shard.clock(), self._next_id
+            self._shard.rules,
+            self._shard.limits,
+            self._shard.clock(),
+            self._next_id,
+            self._shard.tiers,
         )
         for number, (command, key) in enumerate(zip(commands, keys, strict=True)):
             if key in decided:
@@ -139,6 +154,7 @@ class _Batch:
                 self._wallets[command.wallet_id],
                 circumstances,
                 original=self._original(command, originals.get(key)),
+                tiers=self._known.tiers.get(number, NO_TIER),
                 duplicate=duplicate,
             )
             decided[key] = document

@@ -11,7 +11,7 @@ from services.ledger.domain.basket import Sale
 from services.ledger.domain.circumstances import Circumstances, Limits, Rules
 from services.ledger.domain.documents import CardState, Document, Flag
 from services.ledger.domain.wallet import WalletState
-from services.ledger.storage import accounts, directory, policies
+from services.ledger.storage import accounts, directory, policies, tiers
 from services.ledger.storage.shards import schema, shard_of
 from services.plumbing.database import transaction
 
@@ -29,11 +29,14 @@ class Quotes:
         """
         with transaction(self.engine) as connection:
             rules = Rules(policies.all_policies(connection))
+            book = tiers.book(connection)
+            held: dict[str, str] = {}
             card = directory.find_cards(connection, [card_token]).get(card_token)
             wallet = WalletState(card.wallet_id if card else 0)
             if card is not None:
                 schema_of = schema(shard_of(card.wallet_id, self.shards))
                 found = accounts.balances(connection, schema_of, [card.wallet_id])
+                held = tiers.tiers_at(connection, schema_of, card.wallet_id, sale.business_time)
                 balance = found.get(card.wallet_id, accounts.WalletBalance(card.wallet_id))
                 wallet = WalletState(
                     card.wallet_id,
@@ -43,9 +46,11 @@ class Quotes:
                     balance.lifetime,
                     balance.overdrawn,
                 )
-        circumstances = Circumstances(rules, self.limits, self.clock(), lambda: 0)
+        circumstances = Circumstances(rules, self.limits, self.clock(), lambda: 0, book)
         state = CardState(card.state) if card else CardState.ACTIVE
-        document = selling.quote(sale, state, wallet, circumstances)
         unknown = card is None or not card.known
+        document = selling.quote(
+            sale, state, wallet, circumstances, tiers=held, unknown_card=unknown
+        )
         flags = Flag.UNKNOWN_CARD if unknown else Flag.NONE
         return msgspec.structs.replace(document, flags=flags)

@@ -1,0 +1,119 @@
+"""The demo's tiers: the rule set `classic`, and the close of every day by it."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import date
+from types import TracebackType
+
+from loyalty.tiering.v1 import rules_pb2, rules_pb2_grpc, tiering_pb2, tiering_pb2_grpc
+
+from services.cli.demo.enrolment import ENROL_TIME
+from services.cli.demo.hearing import Hearing
+from services.cli.demo.requests import request_id
+from services.cli.service_table import SUBSCRIPTIONS
+from services.plumbing.grpc_client import bearer, channel
+
+CALL_SECONDS_MAX = 60.0
+GROUP = "tierGroups/status"
+MONTHS = 12
+# Code, name, qualifying points in twelve months, multiplier.
+TIERS = (
+    ("member", "Member", 0, "1"),
+    ("silver", "Silver", 500, "1.1"),
+    ("gold", "Gold", 1_500, "1.25"),
+    ("platinum", "Platinum", 4_000, "1.5"),
+)
+
+
+def classic() -> rules_pb2.Rules:
+    """Rolling twelve months of qualifying points; kept twelve months, then one step down."""
+    return rules_pb2.Rules(
+        name="classic",
+        tiers=[_tier(*tier) for tier in TIERS],
+        window=rules_pb2.Window(rolling_months=rules_pb2.RollingMonths(months=MONTHS)),
+        keeping=rules_pb2.Keeping(months=rules_pb2.KeptMonths(months=MONTHS)),
+        evaluation=rules_pb2.Rules.EVALUATION_AT_CLOSE,
+        downgrade=rules_pb2.Rules.DOWNGRADE_ONE_STEP,
+    )
+
+
+def _tier(code: str, name: str, points: int, multiplier: str) -> rules_pb2.Tier:
+    bar = rules_pb2.Bar(attain=rules_pb2.Requirement(points=points)) if points else None
+    return rules_pb2.Tier(
+        code=code,
+        name=name,
+        bar=bar,
+        benefits=rules_pb2.Benefits(earn_multiplier=multiplier),
+    )
+
+
+def publish_classic(*, tiering_address: str, token: str) -> None:
+    """Publish the rules from the programme's first day on; published before, they stay."""
+    metadata = bearer(token)
+    with channel(tiering_address, seconds_max=CALL_SECONDS_MAX) as opened:
+        rule_sets = rules_pb2_grpc.RuleSetServiceStub(opened)
+        draft = rule_sets.CreateDraft(
+            rules_pb2.CreateDraftRequest(
+                request_id=request_id("rules", "classic"), group=GROUP, rules=classic()
+            ),
+            metadata=metadata,
+        ).rule_set
+        rule_sets.PublishRuleSet(
+            rules_pb2.PublishRuleSetRequest(
+                name=draft.name,
+                etag=draft.etag,
+                effective_day=ENROL_TIME.date().isoformat(),
+                reason="The programme starts.",
+            ),
+            metadata=metadata,
+        )
+
+
+class TierDays:
+    """The step that closes a day in tiering, when all of the day is known there.
+
+    A context manager. The next day opens when the tills' ledger knows what the close decided.
+    """
+
+    def __init__(
+        self, *, tiering_address: str, token: str, database_urls: Mapping[str, str]
+    ) -> None:
+        self._address = tiering_address
+        self._metadata = bearer(token)
+        self._urls = database_urls
+        self._opened = ExitStack()
+
+    def __enter__(self) -> "TierDays":
+        opened = self._opened.enter_context(channel(self._address, seconds_max=CALL_SECONDS_MAX))
+        self._tiers = tiering_pb2_grpc.TierServiceStub(opened)
+        self._sales = self._opened.enter_context(self._hearing("tiering", "ledger"))
+        self._changes = self._opened.enter_context(self._hearing("ledger", "tiering"))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._opened.__exit__(kind, error, traceback)
+
+    def __call__(self, day: date) -> None:
+        self._sales.wait()
+        request = tiering_pb2.CloseDayRequest(day=day.isoformat())
+        closed = self._tiers.CloseDay(request, metadata=self._metadata).day
+        if closed.tier_changes:
+            self.wait_until_tills_know()
+
+    def wait_until_tills_know(self) -> None:
+        """Wait until the ledger has applied every tier change that was announced."""
+        if ("ledger", "tiering") in SUBSCRIPTIONS:
+            self._changes.wait()
+
+    def _hearing(self, consumer: str, source: str) -> Hearing:
+        return Hearing(
+            consumer=consumer,
+            consumer_url=self._urls[consumer],
+            source=source,
+            source_url=self._urls[source],
+        )

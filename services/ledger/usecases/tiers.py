@@ -1,0 +1,31 @@
+"""What tiering announces, kept for the tills."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from services.ledger.domain.standing import TierRules
+from services.ledger.storage import directory, shards, tiers
+from services.ledger.storage.tiers import MemberTier
+
+
+def note_rules(connection: Connection, rules: TierRules) -> None:
+    tiers.add_rules(connection, rules)
+
+
+def change_tiers(connection: Connection, changes: Sequence[MemberTier]) -> None:
+    """Let sales of these members from the effective times on earn by their new tiers."""
+    members = sorted({change.member_id for change in changes})
+    tiers.lock_members(connection, members)
+    tiers.add_member_tiers(connection, changes)
+    copy_to_wallets(connection, directory.wallets_of_members(connection, members))
+
+
+def copy_to_wallets(connection: Connection, wallets: Sequence[tuple[int, str]]) -> None:
+    """Give wallets the tiers of their members; wallets are (wallet, member)."""
+    count = shards.count(connection)
+    by_shard: dict[int, list[tuple[int, str]]] = {}
+    for wallet, member in wallets:
+        by_shard.setdefault(shards.shard_of(wallet, count), []).append((wallet, member))
+    for shard in sorted(by_shard):
+        tiers.copy_to_wallets(connection, shards.schema(shard), by_shard[shard])
