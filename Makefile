@@ -58,7 +58,7 @@ check: setup ## format, lint, types, walls, contracts, dependencies
 	$(BIN)/deptry services
 
 test: setup ## every test; starts what it needs itself
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 run: setup ## start the platform, replay a real year at its tills, stay up
 	@$(BIN)/loyalty replay --data $(DATA) --stay

@@ -1,4 +1,4 @@
-"""Locust's tills against a platform of its own on a fresh directory, then the proof of the books.
+"""Locust's tills and apps against a platform of its own, then the proof of the books.
 
 Ends with exit code 1 when the books are not right or a call was refused that should not have been.
 """
@@ -7,6 +7,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from loadtests.tills.customers import issuer_of
 from loadtests.tills.enrolment import enrol_customers
 from loadtests.tills.outcome import Outcome
 from services.cli.demo.replay import publish_policies
+from services.cli.demo.tiers import publish_classic
 from services.cli.platform import running_platform
 from services.cli.run_file import RunningPlatform
 
@@ -27,6 +29,7 @@ CUSTOMERS_MIN, CUSTOMERS_MAX = 20, 2_000
 STOP_SECONDS_MAX = 15
 SPARE_SECONDS = 120
 TOKEN_SECONDS = 300
+MARKETING_SCOPES = ("policies.write", "rules.write", "rules.publish")
 
 
 class LocustFailed(Exception):  # noqa: N818 — says what happened
@@ -63,9 +66,14 @@ def main() -> None:
 
 
 def prepare(platform: RunningPlatform, users: int, console: Console) -> None:
-    """A policy, and customers whose names the users find in the data directory."""
-    marketing = issuer_of(platform).mint("load", ["policies.write"], [], TOKEN_SECONDS)
+    """A policy, rules of tiers, and customers whose names the users find in the data directory."""
+    marketing = issuer_of(platform).mint("load", MARKETING_SCOPES, [], TOKEN_SECONDS)
     publish_policies(ledger_address=platform.grpc_address("ledger"), token=marketing)
+    publish_classic(
+        tiering_address=platform.grpc_address("tiering"),
+        token=marketing,
+        effective_day=datetime.now(UTC).date(),
+    )
     count = max(CUSTOMERS_MIN, min(users * CUSTOMERS_PER_USER, CUSTOMERS_MAX))
     console.print(f"enrolling {count} customers")
     enrol_customers(platform, count).save(platform.data_dir)

@@ -7,10 +7,14 @@ from pathlib import Path
 from rich.console import Console
 
 from loadtests.bench import report
+from loadtests.bench.bus import fresh_bus
+from loadtests.bench.carrying import measure_catch_up, measure_lag
 from loadtests.bench.crew import crew_for
 from loadtests.bench.found import Found
 from loadtests.bench.keys import KEYS, NAMES, Contestant, Stage, needed
-from loadtests.bench.measurement import FULL, QUICK, Measurement, Plan
+from loadtests.bench.measurement import Measurement
+from loadtests.bench.plan import FULL, QUICK, Plan
+from loadtests.bench.previewing import TimeMachine
 from loadtests.bench.replay import replay_fresh
 from loadtests.bench.subject import fresh_subject
 
@@ -25,8 +29,12 @@ def main() -> None:
     plan = QUICK if arguments.quick else FULL
     needs = needed(frozenset(arguments.only))
     found, settings = Found(), dict[str, str]()
-    if needs - {Stage.REPLAY}:
+    if needs & {*Contestant, Stage.GROWTH}:
         found, settings = _measure(needs, plan, progress)
+    if needs & {Stage.LAG, Stage.CATCH_UP}:
+        settings = _follow_events(needs, plan, progress, found)
+    if needs & {Stage.PREVIEW, Stage.BESIDE_PREVIEW}:
+        settings = _preview(needs, plan, progress, found)
     if Stage.REPLAY in needs:
         progress.print("the year's replay")
         found.replay = replay_fresh()
@@ -40,6 +48,8 @@ def main() -> None:
         console.print(report.shares_table(found))
     if sentence := report.noise(found):
         console.print(f"[yellow]{sentence}[/]")
+    for remark in report.remarks(found):
+        console.print(f"[yellow]{remark}[/]")
     console.print(f"written to {arguments.output}")
 
 
@@ -54,6 +64,34 @@ def _measure(
         contestants = [contestant for contestant in Contestant if contestant in needs]
         measurement = Measurement(subject, crew, plan, progress.print)
         return measurement.run(contestants, growth=Stage.GROWTH in needs), settings
+
+
+def _follow_events(
+    needs: frozenset[Contestant | Stage], plan: Plan, progress: Console, found: Found
+) -> dict[str, str]:
+    progress.print("a fresh platform on RabbitMQ")
+    with fresh_bus(plan.wallets) as bus, crew_for(bus.subject) as crew:
+        if Stage.LAG in needs:
+            found.lag = measure_lag(bus, crew, plan, progress.print)
+        if Stage.CATCH_UP in needs:
+            found.catch_up = measure_catch_up(bus, crew, plan, progress.print)
+        return bus.subject.settings()
+
+
+def _preview(
+    needs: frozenset[Contestant | Stage], plan: Plan, progress: Console, found: Found
+) -> dict[str, str]:
+    progress.print("a fresh platform with a membership")
+    with (
+        fresh_subject(plan.wallets) as subject,
+        crew_for(subject) as crew,
+        TimeMachine(subject, plan, progress.print).ready() as machine,
+    ):
+        if Stage.PREVIEW in needs:
+            found.preview = machine.preview()
+        if Stage.BESIDE_PREVIEW in needs:
+            found.beside = machine.beside(crew)
+        return subject.settings()
 
 
 if __name__ == "__main__":

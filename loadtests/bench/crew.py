@@ -46,15 +46,31 @@ class Crew:
     meter: Meter
     sales_acknowledged: int = 0
 
-    def measure(self, call: Call, *, in_flight: int, seconds: float, ready: int) -> Round:
-        """A round of so many calls at a time, with at least `ready` requests made beforehand."""
-        users = min(in_flight, len(self.orders))
+    def prepare(self, call: Call, ready: int, *, users: int = PROCESSES) -> None:
+        """Have at least so many requests made."""
         self._ask([Prepare(call, -(-ready // users))] * users)
+
+    def measure(
+        self,
+        call: Call,
+        *,
+        in_flight: int,
+        seconds: float,
+        ready: int,
+        per_second: float | None = None,
+    ) -> Round:
+        """A round of so many calls at a time, with at least `ready` requests made beforehand.
+
+        With a rate, no more than so many a second.
+        """
+        users = min(in_flight, len(self.orders))
+        self.prepare(call, ready, users=users)
+        each = None if per_second is None else per_second / users
         start = time.monotonic() + START_SECONDS
         measure_from = start + WARM_SECONDS
         until = measure_from + seconds
         for orders in self.orders[:users]:
-            orders.send(Run(call, in_flight // users, measure_from, until))
+            orders.send(Run(call, in_flight // users, measure_from, until, each))
         time.sleep(measure_from - time.monotonic())
         before = self.meter.sample()
         time.sleep(until - time.monotonic())

@@ -4,7 +4,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from loadtests.bench.carrying import CatchUp, Lag
 from loadtests.bench.keys import Contestant
+from loadtests.bench.previewing import Beside, Previewed
 from loadtests.bench.usage import Usage
 
 MICROS_PER_SECOND = 1_000_000
@@ -55,6 +57,10 @@ class Found:
     sales_when_grown: int = 0
     sales_recorded: int = 0
     replay: dict[str, object] | None = None
+    lag: Lag | None = None
+    catch_up: CatchUp | None = None
+    preview: Previewed | None = None
+    beside: Beside | None = None
 
     def medians(self) -> dict[Contestant, float]:
         return {contestant: median(turns) for contestant, turns in self.turns.items()}

@@ -1,8 +1,9 @@
 """A load generator: a process of its own that sends requests made beforehand, as bytes."""
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from multiprocessing.connection import Connection
@@ -59,6 +60,7 @@ class FirstSales:
 class Run:
     """Send what is ready, so many calls at a time, until a time of the monotonic clock.
 
+    With a rate, evenly so many a second and late ones at once; otherwise as fast as answers come.
     Only what is answered from measure_from on counts as measured.
     """
 
@@ -66,6 +68,7 @@ class Run:
     in_flight: int
     measure_from: float
     until: float
+    per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +153,10 @@ class _Generator:
         """Send until the time is over or nothing is ready. Refuses: UnexpectedAnswer."""
         ready = self._ready[order.call]
         answers: list[Answer] = []
+        turns = _turns(order.per_second)
         await asyncio.gather(
             *(
-                self._send(self._channels[number % len(self._channels)], order, ready, answers)
+                self._send(self._channels[number % len(self._channels)], order, turns, answers)
                 for number in range(order.in_flight)
             )
         )
@@ -166,16 +170,29 @@ class _Generator:
         self,
         channel: grpc.aio.Channel,
         order: Run,
-        ready: list[bytes],
+        turns: Iterator[float],
         answers: list[Answer],
     ) -> None:
+        ready = self._ready[order.call]
         method: Method = channel.unary_unary(
             order.call.value, request_serializer=None, response_deserializer=None
         )
         now = time.monotonic
-        while ready and (started := now()) < order.until:
+        for turn in turns:
+            if (early_seconds := turn - now()) > 0:
+                await asyncio.sleep(early_seconds)
+            if not ready or (started := now()) >= order.until:
+                return
             answer = await method(ready.pop(), metadata=self._metadata, timeout=CALL_SECONDS_MAX)
             answers.append((started, now(), answer))
+
+
+def _turns(per_second: float | None) -> Iterator[float]:
+    """When to send one call after the other, by the monotonic clock; long ago is at once."""
+    if per_second is None:
+        return itertools.repeat(0.0)
+    start = time.monotonic()
+    return (start + number / per_second for number in itertools.count())
 
 
 def _measured(

@@ -20,6 +20,10 @@ class Stage(StrEnum):
 
     GROWTH = "growth"
     REPLAY = "replay"
+    LAG = "lag"
+    CATCH_UP = "catch_up"
+    PREVIEW = "preview"
+    BESIDE_PREVIEW = "beside_preview"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,35 @@ KEYS = (
         target=60,
         at_most=True,
         digits=1,
+    ),
+    Key(
+        "events_lag_p99_s",
+        "from a sale's COMMIT to tiering's, 2,000 sales/s on RabbitMQ",
+        frozenset({Stage.LAG}),
+        target=2.0,
+        at_most=True,
+        digits=2,
+    ),
+    Key(
+        "event_entries_per_s",
+        "tiering catching up on RabbitMQ, first event applied to last",
+        frozenset({Stage.CATCH_UP}),
+        target=20_000,
+    ),
+    Key(
+        "preview_1m_seconds",
+        "PreviewRules over 1,000,000 members with 24 months of days",
+        frozenset({Stage.PREVIEW}),
+        target=60,
+        at_most=True,
+        digits=1,
+    ),
+    Key(
+        "preview_unary_share",
+        "RecordSale rate while a preview runs over the rate before",
+        frozenset({Stage.BESIDE_PREVIEW}),
+        target=0.80,
+        digits=2,
     ),
 )
 NAMES = tuple(key.name for key in KEYS)

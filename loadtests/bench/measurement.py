@@ -1,45 +1,26 @@
 """The course of a measurement: rounds in turn, and before and after them the growth."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from loadtests.bench.crew import Crew, Round
 from loadtests.bench.found import Found, Turn
 from loadtests.bench.generator import Call
 from loadtests.bench.keys import Contestant
 from loadtests.bench.naive import NaiveLedger
+from loadtests.bench.plan import BULK_IN_FLIGHT, FIRST_GUESS, UNARY_IN_FLIGHT, Plan
 from loadtests.bench.subject import Subject
 from loadtests.bench.usage import between
 from loadtests.bench.workload import SALES_PER_CALL
 
-UNARY_IN_FLIGHT = 64
-BULK_IN_FLIGHT = 8
 HISTORY_CALLS_AT_ONCE = 400
 # How much more is made beforehand than the fastest round so far would have used.
 SPARE = 1.5
-# Calls per second that a first round is prepared for.
-FIRST_GUESS = {Call.ECHO: 6_000.0, Call.SALE: 4_000.0, Call.BATCH: 50.0}
 
 Say = Callable[[str], None]
 
 
 class Miscounted(Exception):  # noqa: N818 — says what it is
     """The database does not have exactly the sales that were acknowledged."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How long to measure. Seconds are of one round."""
-
-    rounds: int
-    seconds: float
-    idle_seconds: float
-    history_sales: int
-    wallets: int = 100_000
-
-
-FULL = Plan(rounds=5, seconds=3.0, idle_seconds=1.5, history_sales=2_000_000)
-QUICK = Plan(rounds=3, seconds=2.0, idle_seconds=1.0, history_sales=200_000)
 
 
 class Measurement:

@@ -6,6 +6,7 @@ import platform
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +18,13 @@ from rich.table import Table
 from loadtests.bench.crew import CHANNELS_PER_PROCESS, PROCESSES
 from loadtests.bench.found import Found, Turn, median
 from loadtests.bench.keys import KEYS, Contestant, Key
-from loadtests.bench.measurement import BULK_IN_FLIGHT, UNARY_IN_FLIGHT, Plan
+from loadtests.bench.plan import BULK_IN_FLIGHT, UNARY_IN_FLIGHT, Plan
+from loadtests.bench.previewing import MEBIBYTE, MEMBERS
 from loadtests.bench.subject import GENERATORS
 
 CPU_INFO = Path("/proc/cpuinfo")
 NOISE_CORE_SHARE_MIN = 0.10
+PREVIEW_MEMORY_BYTES_MAX = 2 * 1024 * MEBIBYTE
 
 
 def values_of(found: Found) -> dict[str, float | None]:
@@ -38,6 +41,10 @@ def values_of(found: Found) -> dict[str, float | None]:
         "idle_p50_ratio": _ratio(medians, Contestant.IDLE_SALE, Contestant.IDLE_ECHO),
         "growth_ratio": found.growth_ratio,
         "replay_seconds": float(str(replay["replay_seconds"])) if replay else None,
+        "events_lag_p99_s": found.lag.p99_seconds if found.lag else None,
+        "event_entries_per_s": found.catch_up.entries_per_second if found.catch_up else None,
+        "preview_1m_seconds": found.preview.seconds_of_a_million if found.preview else None,
+        "preview_unary_share": found.beside.share if found.beside else None,
     }
 
 
@@ -59,6 +66,11 @@ def document(
         if found.grown
         else None,
         "replay": found.replay,
+        "lag": asdict(found.lag) if found.lag else None,
+        "catch_up": asdict(found.catch_up) if found.catch_up else None,
+        "preview": asdict(found.preview) if found.preview else None,
+        "beside_preview": asdict(found.beside) if found.beside else None,
+        "remarks": remarks(found),
         "sales_acknowledged_and_recorded": found.sales_recorded,
         "load": {
             "generator_processes": PROCESSES,
@@ -69,6 +81,10 @@ def document(
             "seconds_per_round": plan.seconds,
             "history_sales": plan.history_sales,
             "wallets": plan.wallets,
+            "lag_seconds": plan.lag_seconds,
+            "backlog_entries": plan.backlog_entries,
+            "members": plan.members,
+            "member_slices": plan.member_slices,
         },
         "database": dict(settings),
         "machine": machine(),
@@ -122,6 +138,27 @@ def noise(found: Found) -> str | None:
     if share < NOISE_CORE_SHARE_MIN:
         return None
     return f"other processes took {share:.0%} of the cores: every rate is lower than it could be"
+
+
+def remarks(found: Found) -> list[str]:
+    """What a reader has to know before believing a number."""
+    told = []
+    if found.lag and found.lag.is_short:
+        told.append(
+            f"events_lag_p99_s: the machine offered {found.lag.sales_per_second:,.0f} sales/s,"
+            f" not {found.lag.sales_per_second_wanted:,}"
+        )
+    if found.preview:
+        if found.preview.members != MEMBERS:
+            told.append(
+                f"preview_1m_seconds: in proportion, from {found.preview.seconds:.1f} s for"
+                f" {found.preview.members:,} members"
+            )
+        told.append(
+            f"the preview's process had at most {found.preview.peak_memory_bytes / MEBIBYTE:,.0f}"
+            f" MiB of memory, {PREVIEW_MEMORY_BYTES_MAX / MEBIBYTE:,.0f} are allowed"
+        )
+    return told
 
 
 def machine() -> dict[str, object]:

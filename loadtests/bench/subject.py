@@ -3,7 +3,7 @@
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,19 @@ from services.cli.run_file import RunningPlatform
 from services.cli.service_table import AUDIENCE, POSTGRES
 from services.ledger.domain.documents import CardState, DocumentType
 from services.ledger.storage import shards
-from services.plumbing import development_issuer
-from services.plumbing.database import array, engine, text_array, transaction
+from services.plumbing import development_issuer, postgres_cluster
+from services.plumbing.database import NO_SETTINGS, array, engine, text_array, transaction
 
 LEDGER = "ledger"
 # The names that processor time is kept under.
 SERVER, DATABASE, GENERATORS = "server", "postgres", "generators"
-SCOPES = ("sales.write", "policies.write", "diagnostics.read")
+SCOPES = (
+    *("sales.write", "policies.write", "diagnostics.read"),
+    *("rules.read", "rules.write", "rules.publish"),
+)
 TOKEN_SECONDS = 7_200
+# No day closes by itself while something is measured.
+NO_NIGHT = {"LOYALTY_NIGHT": "no"}
 DURABILITY = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 
@@ -41,6 +46,7 @@ class Subject:
     database: Engine
     wallets: int
     process_ids: Mapping[str, list[int]]
+    platform: RunningPlatform
 
     def settings(self) -> dict[str, str]:
         """What the database says of its durability. Refuses: NotDurable."""
@@ -75,12 +81,23 @@ class Subject:
 
 
 @contextmanager
-def fresh_subject(wallets: int) -> Iterator[Subject]:
-    """A platform while the block runs, with the demo's policy and a card for every wallet."""
-    with (
-        tempfile.TemporaryDirectory(prefix="loyalty-bench-") as directory,
-        running_platform(Path(directory)) as platform,
-    ):
+def fresh_subject(
+    wallets: int,
+    *,
+    amqp_url: str | None = None,
+    database_settings: Mapping[str, str] = NO_SETTINGS,
+) -> Iterator[Subject]:
+    """A platform while the block runs, with the demo's policy and a card for every wallet.
+
+    With the URL of a RabbitMQ its workers carry the events. database_settings are added to the
+    platform's own.
+    """
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loyalty-bench-")))
+        _set(directory, database_settings)
+        platform = stack.enter_context(
+            running_platform(directory, amqp_url=amqp_url, environment=NO_NIGHT)
+        )
         token = _token(platform)
         database_url = platform.database_urls[LEDGER]
         database = engine(database_url, pool_size=2)
@@ -97,9 +114,18 @@ def fresh_subject(wallets: int) -> Iterator[Subject]:
                     SERVER: [platform.process(LEDGER).pid],
                     DATABASE: [platform.process(POSTGRES).pid],
                 },
+                platform=platform,
             )
         finally:
             database.dispose()
+
+
+def _set(directory: Path, settings: Mapping[str, str]) -> None:
+    """Write settings as ALTER SYSTEM would, before the database first starts."""
+    if settings:
+        cluster = postgres_cluster.prepare(directory)
+        with (cluster.data / "postgresql.auto.conf").open("a") as written:
+            written.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
 
 def _token(platform: RunningPlatform) -> str:

@@ -1,1 +1,1 @@
-"""Tills and care agents under Locust."""
+"""Tills, members' apps and care agents under Locust."""

@@ -1,4 +1,4 @@
-"""What all users of a Locust process share: one channel to the ledger, and whose cards there are.
+"""What all users of a Locust process share: a channel to each service, and whose cards there are.
 
 Made once gevent has been told of gRPC, and before any user exists.
 """
@@ -22,6 +22,7 @@ class World:
     """A running platform as the users of one process see it."""
 
     ledger: grpc.Channel
+    tiering: grpc.Channel
     customers: Customers
     issuer: DevelopmentIssuer
 
@@ -38,6 +39,7 @@ def enter(data_dir: Path) -> None:
     _worlds.append(
         World(
             ledger=channel(platform.grpc_address("ledger")),
+            tiering=channel(platform.grpc_address("tiering")),
             customers=Customers.load(data_dir),
             issuer=issuer_of(platform),
         )

@@ -3,6 +3,7 @@
 import json
 import sys
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -13,6 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from loyalty.ledger.v1 import earn_policy_pb2, ledger_pb2, point_of_sale_pb2
 from loyalty.members.v1 import members_pb2
+from loyalty.tiering.v1 import rules_pb2, tiering_pb2
 from plumbing.v1 import access_pb2
 
 from services.cli.run_file import NothingRuns, RunningPlatform
@@ -22,8 +24,10 @@ from services.plumbing.grpc_client import bearer, channel, error_info, field_vio
 CONTRACTS = {
     "members": (members_pb2,),
     "ledger": (point_of_sale_pb2, earn_policy_pb2, ledger_pb2),
+    "tiering": (rules_pb2, tiering_pb2),
 }
-DEADLINE_SECONDS = 30.0
+# Publishing tier rules replays every member.
+DEADLINE_SECONDS = 300.0
 TOKEN_SECONDS = 60
 
 
@@ -61,19 +65,38 @@ def call(data_dir: Path, name: str, body: str) -> None:
         stores=["*"],
         lifetime_seconds=TOKEN_SECONDS,
     )
-    answer = GetMessageClass(method.output_type)
-    with channel(platform.grpc_address(service)) as opened:
-        invoke: grpc.UnaryUnaryMultiCallable[Message, Message] = opened.unary_unary(
-            f"/{method.containing_service.full_name}/{method.name}",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=answer.FromString,
-        )
+    with channel(platform.grpc_address(service), seconds_max=DEADLINE_SECONDS) as opened:
         try:
-            response = invoke(request, metadata=bearer(token), timeout=DEADLINE_SECONDS)
+            for response in answers(opened, method, request, token):
+                typer.echo(
+                    json_format.MessageToJson(response, descriptor_pool=descriptor_pool.Default())
+                )
         except grpc.RpcError as error:
             say_refusal(error)
             raise typer.Exit(1) from None
-    typer.echo(json_format.MessageToJson(response, descriptor_pool=descriptor_pool.Default()))
+
+
+def answers(
+    opened: grpc.Channel, method: MethodDescriptor, request: Message, token: str
+) -> Iterator[Message]:
+    """The answer of a method, or each of those that it streams. Refuses: grpc.RpcError."""
+    path = f"/{method.containing_service.full_name}/{method.name}"
+    read = GetMessageClass(method.output_type).FromString
+    metadata = bearer(token)
+    if method.server_streaming:
+        stream: grpc.UnaryStreamMultiCallable[Message, Message] = opened.unary_stream(
+            path, request_serializer=_serialized, response_deserializer=read
+        )
+        yield from stream(request, metadata=metadata, timeout=DEADLINE_SECONDS)
+    else:
+        single: grpc.UnaryUnaryMultiCallable[Message, Message] = opened.unary_unary(
+            path, request_serializer=_serialized, response_deserializer=read
+        )
+        yield single(request, metadata=metadata, timeout=DEADLINE_SECONDS)
+
+
+def _serialized(message: Message) -> bytes:
+    return message.SerializeToString()
 
 
 def read_request(method: MethodDescriptor, body: str) -> Message:

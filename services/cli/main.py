@@ -1,5 +1,6 @@
 """The `loyalty` command. Each command imports what it needs when it runs."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -46,11 +47,51 @@ def up(
         int, typer.Option(min=0, max=65_000, help="Ports count from here; 0 takes free ones.")
     ] = 7100,
     amqp: AmqpOption = None,
+    night: Annotated[
+        bool,
+        typer.Option("--night/--no-night", envvar="LOYALTY_NIGHT", help="Close days by itself."),
+    ] = True,
+    night_delay_minutes: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1_439,
+            envvar="LOYALTY_NIGHT_DELAY_MINUTES",
+            help="How long after midnight UTC a day is closed: the last tills still send.",
+        ),
+    ] = 15,
 ) -> None:
-    """Start the database, the servers and the bus; stay until Ctrl-C and then stop them."""
+    """Start the database, the servers and the bus; stay until Ctrl-C and then stop them.
+
+    Days that are over are closed, also those that ended while nothing ran.
+    """
     from services.cli.up import run
 
-    run(data, port_base, amqp_url=amqp)
+    night_delay = timedelta(minutes=night_delay_minutes) if night else None
+    run(data, port_base, amqp_url=amqp, night_delay=night_delay)
+
+
+@app.command()
+def night(
+    last_day: Annotated[
+        datetime | None,
+        typer.Option(
+            "--date",
+            metavar="DAY",
+            formats=["%Y-%m-%d"],
+            help="The last day to close; yesterday in UTC where none is given.",
+        ),
+    ] = None,
+    data: DataOption = DATA_DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Close the business days that are open still, on the running platform.
+
+    Goes on where an earlier night was interrupted. Exits 1 when it cannot.
+    """
+    from services.cli.night import run
+
+    run(data, last_day.date() if last_day else None, as_json=as_json)
 
 
 @app.command()
@@ -122,6 +163,27 @@ def replay(
     from services.cli.replay import run
 
     run(data, fresh=fresh, stay=stay, port_base=0 if fresh else port_base)
+
+
+@app.command()
+def preview(
+    thresholds: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TIER=POINTS...", help="Thresholds that differ from the rules in force."
+        ),
+    ] = None,
+    data: DataOption = DATA_DEFAULT,
+    group: Annotated[str, typer.Option(help="The tier group.")] = "status",
+    point_value: Annotated[
+        str, typer.Option(help="What a point costs, in minor units of the currency.")
+    ] = "1",
+    as_json: JsonOption = False,
+) -> None:
+    """Show what other tier thresholds would do to every member. Makes a draft, no more."""
+    from services.cli.preview import run
+
+    run(data, group, thresholds or [], point_value_minor=point_value, as_json=as_json)
 
 
 @app.command()

@@ -4,13 +4,15 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from subprocess import Popen
 
 from services.cli import probes
 from services.cli.ports import HOST, Ports
 from services.cli.service_table import BUS, BUS_MODULE, POSTGRES, QUEUES_MODULE, SERVICES, Service
 from services.cli.supervisor import Program
-from services.plumbing import postgres_cluster
+from services.plumbing import child_process, postgres_cluster
 from services.plumbing.development_issuer import DevelopmentIssuer
 from services.plumbing.postgres_cluster import Cluster
 
@@ -76,6 +78,13 @@ class Programs:
                 log=self._log("queues"),
             )
         ]
+
+    def start_night(self, last_day: date) -> Popen[bytes]:
+        """Close the business days up to one, in a process that ends by itself."""
+        command = _module(
+            *("services.cli", "night", "--data", str(self.data_dir), "--date", last_day.isoformat())
+        )
+        return child_process.start(command, environment=os.environ, log=self._log("night"))
 
     def _embedded_bus(self) -> Program:
         address = f"{HOST}:{self.ports.metrics[BUS]}"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -18,12 +19,13 @@ from rich.table import Table
 
 from services.cli import run_file
 from services.cli.leftovers import end_leftovers
+from services.cli.night_watch import NightWatch
 from services.cli.ports import PortInUse, choose_ports
 from services.cli.programs import Programs
 from services.cli.run_file import RunningPlatform
 from services.cli.service_table import AUDIENCE, POSTGRES, SERVICES
 from services.cli.supervisor import Interrupted, StartFailed, Supervisor, run_to_end
-from services.plumbing import development_issuer, postgres_cluster
+from services.plumbing import child_process, development_issuer, postgres_cluster
 from services.plumbing.directory_lock import DirectoryInUse, directory_lock
 from services.plumbing.postgres_cluster import PostgresFailed
 
@@ -33,6 +35,8 @@ log = logging.getLogger("up")
 POSTGRES_SECONDS_MAX = 600.0
 SERVERS_SECONDS_MAX = 60.0
 WATCH_SECONDS = 0.1
+# A night that is cut short goes on at the next start.
+NIGHT_STOP_STEPS = ((signal.SIGTERM, 2.0),)
 
 
 @dataclass(slots=True)
@@ -60,16 +64,23 @@ class StopSignals:
         return self.count > 1
 
 
-def run(data_dir: Path, port_base: int, *, amqp_url: str | None = None) -> None:
+def run(
+    data_dir: Path,
+    port_base: int,
+    *,
+    amqp_url: str | None = None,
+    night_delay: timedelta | None = None,
+) -> None:
     """Run the platform until SIGINT or SIGTERM. Ends with exit code 1 and a line when it cannot.
 
-    With the URL of a RabbitMQ the services' workers carry the events, else the embedded bus.
+    With the URL of a RabbitMQ the services' workers carry the events, else the embedded bus. With
+    a delay each business day is closed so long after its end, in UTC.
     """
     began = time.monotonic()
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _start_logging(data_dir)
-        _run_locked(data_dir.resolve(), port_base, amqp_url, began)
+        _run_locked(data_dir.resolve(), port_base, amqp_url, night_delay, began)
     except DirectoryInUse as refused:
         _fail(f"already running (pid {refused.pid or 'unknown'}) on {data_dir}")
     except (PortInUse, PostgresFailed, StartFailed) as refused:
@@ -78,7 +89,13 @@ def run(data_dir: Path, port_base: int, *, amqp_url: str | None = None) -> None:
         _fail(f"cannot run on {data_dir}: {error}")
 
 
-def _run_locked(data_dir: Path, port_base: int, amqp_url: str | None, began: float) -> None:
+def _run_locked(
+    data_dir: Path,
+    port_base: int,
+    amqp_url: str | None,
+    night_delay: timedelta | None,
+    began: float,
+) -> None:
     stop_signals = StopSignals()
     with directory_lock(data_dir):
         stop_signals.install()
@@ -92,19 +109,24 @@ def _run_locked(data_dir: Path, port_base: int, amqp_url: str | None, began: flo
             ports=ports,
             amqp_url=amqp_url,
         )
-        platform = Platform(programs, stop_signals)
+        platform = Platform(programs, stop_signals, night_delay)
         with platform.stopped_at_the_end():
             platform.bring_up()
             _announce(platform.running(), time.monotonic() - began)
             while not stop_signals.told.wait(WATCH_SECONDS):
-                platform.supervisor.tend()
+                platform.tend()
 
 
 class Platform:
     """The programs under supervision, and the run file that says so."""
 
-    def __init__(self, programs: Programs, stop_signals: StopSignals) -> None:
+    def __init__(
+        self, programs: Programs, stop_signals: StopSignals, night_delay: timedelta | None
+    ) -> None:
         self._programs = programs
+        self._nights = (
+            None if night_delay is None else NightWatch(programs.start_night, delay=night_delay)
+        )
         self._started = psutil.Process().create_time()
         self._ready = False
         self.supervisor = Supervisor(
@@ -132,6 +154,11 @@ class Platform:
         self._ready = True
         self.running().save()
 
+    def tend(self) -> None:
+        self.supervisor.tend()
+        if self._nights is not None:
+            self._nights.tend()
+
     @contextmanager
     def stopped_at_the_end(self) -> Iterator[None]:
         try:
@@ -139,6 +166,8 @@ class Platform:
         except Interrupted:
             log.debug("told to stop while starting")
         finally:
+            if self._nights is not None and self._nights.process is not None:
+                child_process.stop(self._nights.process, NIGHT_STOP_STEPS)
             self.supervisor.stop()
             self._programs.cluster.release()
             run_file.remove(self._programs.data_dir)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 from sqlalchemy import Engine
 
@@ -56,27 +57,30 @@ def settler(
     return lambda commands: settle(lambda batch: post(shard, batch), commands)
 
 
-class Committer:
+class Committer(Protocol):
     """Commits the batches of one shard, one at a time. Used from one event loop."""
 
     async def start(self) -> None:
         """Be ready for the first batch."""
 
     async def commit(self, commands: Sequence[Command]) -> Answers:
-        raise NotImplementedError
+        """An answer for each command, or the error that is to blame on that one alone."""
+        ...
 
     async def close(self) -> None:
         """End after the batch under way."""
-        raise NotImplementedError
 
 
-class ThreadCommitter(Committer):
+class ThreadCommitter:
     """Commits in a thread: little memory, but it shares the server's one interpreter."""
 
     def __init__(self, url: str, number: int, limits: Limits) -> None:
         self._engine = committing_engine(url)
         self._settle = settler(self._engine, number, limits)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"committer-{number}")
+
+    async def start(self) -> None:
+        """There is nothing to wait for."""
 
     async def commit(self, commands: Sequence[Command]) -> Answers:
         return await asyncio.get_running_loop().run_in_executor(
@@ -88,7 +92,7 @@ class ThreadCommitter(Committer):
         self._engine.dispose()
 
 
-class ProcessCommitter(Committer):
+class ProcessCommitter:
     """Commits in a process of its own."""
 
     def __init__(self, url: str, number: int, limits: Limits, *, log_level: str = "INFO") -> None:

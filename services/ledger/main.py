@@ -38,7 +38,7 @@ from services.ledger.usecases.read import Reading
 from services.plumbing import grpc_server, outbox, telemetry
 from services.plumbing.auth import TokenVerifier
 from services.plumbing.config import AuthSettings, LogSettings, read
-from services.plumbing.database import engine, migrate, transaction
+from services.plumbing.database import engine, transaction
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 DOMAIN = "ledger.loyalty.example"
@@ -138,6 +138,9 @@ def main(arguments: Sequence[str]) -> None:
             asyncio.run(serve())
         case ["migrate"]:
             settings = read(LedgerSettings)
+            # Alembic takes long to import, and the server has no need of it.
+            from services.plumbing.migrations import migrate
+
             migrate(settings.database_url, MIGRATIONS, shards=settings.shards)
         case _:
             sys.exit("usage: python -m services.ledger server|worker|migrate")

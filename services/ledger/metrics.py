@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-SALES = Counter("ledger_sales_total", "Sales recorded.")
+SALES = Counter("ledger_sales_total", "Sales recorded, each once however often it was sent.")
 REFUSALS = Counter("ledger_refusals_total", "Requests refused, by reason.", ["reason"])
 BATCH_SIZE = Histogram(
     "ledger_batch_size",

@@ -14,7 +14,7 @@ from services.members.settings import MembersSettings
 from services.plumbing import grpc_server, telemetry
 from services.plumbing.auth import TokenVerifier
 from services.plumbing.config import AuthSettings, LogSettings, read
-from services.plumbing.database import engine, migrate
+from services.plumbing.database import engine
 from services.plumbing.database_work import DatabaseWork
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -57,6 +57,10 @@ def main(arguments: Sequence[str]) -> None:
         case ["server"]:
             asyncio.run(serve())
         case ["migrate"]:
-            migrate(read(MembersSettings).database_url, MIGRATIONS)
+            settings = read(MembersSettings)
+            # Alembic takes long to import, and the server has no need of it.
+            from services.plumbing.migrations import migrate
+
+            migrate(settings.database_url, MIGRATIONS)
         case _:
             sys.exit("usage: python -m services.members server|worker|migrate")

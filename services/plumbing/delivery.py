@@ -13,7 +13,7 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 from plumbing.v1 import envelope_pb2
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy import Engine
 
 from services.plumbing import inbox, outbox
@@ -31,6 +31,13 @@ LAG_SECONDS = Gauge(
     "bus_lag_seconds",
     "Age of the last event read; zero when there is none left to read.",
     ["consumer", "source"],
+)
+
+APPLIED_SECONDS = Histogram(
+    "bus_event_applied_seconds",
+    "From an event's time, right before its announcer's COMMIT, to its consumer's.",
+    ["consumer", "source"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 3_600.0),
 )
 
 # Calls what reacts to a type of event; raises what it raises.
@@ -80,8 +87,10 @@ class Deliverer:
     engine: Engine
     pause: Callable[[float], bool]
 
-    def deliver(self, source: str, payload: bytes, reaction: Reaction) -> None:
-        """Apply one event, or park it.
+    def deliver(
+        self, source: str, payload: bytes, reaction: Reaction, *, announced: datetime
+    ) -> None:
+        """Apply one event, or park it; announced is its time.
 
         Refuses: Stopped, and what the database raises while it is away; the event is not to blame
         then, and waits for it.
@@ -101,6 +110,8 @@ class Deliverer:
                     raise Stopped from None
             else:
                 DELIVERED.labels(self.consumer, source).inc()
+                seconds = (datetime.now(UTC) - announced).total_seconds()
+                APPLIED_SECONDS.labels(self.consumer, source).observe(max(seconds, 0.0))
                 return
 
     def park(self, source: str, event: outbox.Event, error: str) -> None:

@@ -6,6 +6,7 @@ outbox), every event is applied once, and one that keeps failing is parked.
 
 import inspect
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,13 @@ from services.plumbing.inbox import Cursor
 log = logging.getLogger("bus")
 
 BATCH = 200
-POLL_SECONDS = 0.05
+# Looking for events waits longer the longer none came: of the time since the last a quarter, within
+# bounds. Notifications would come at once, but every commit that sends one waits for all others.
+POLL_SECONDS_MIN = 0.003
+POLL_SECONDS_MAX = 0.05
+QUIET_SHARE = 0.25
+# A cursor may be moved by others; so often it is read although nothing is new.
+CURSOR_SECONDS = 1.0
 REPLAY_POLL_SECONDS = 1.0
 RETENTION_DAYS = 30
 
@@ -89,6 +96,11 @@ def declared(service: Any) -> dict[tuple[str, str], Reaction]:
     return found
 
 
+def pause_seconds(quiet_seconds: float) -> float:
+    """How long to wait before looking again, so long after the last event."""
+    return min(max(quiet_seconds * QUIET_SHARE, POLL_SECONDS_MIN), POLL_SECONDS_MAX)
+
+
 def _find(reactions: Mapping[tuple[str, str], Reaction], source: str, kind: str) -> Reaction | None:
     return reactions.get((source, kind))
 
@@ -109,6 +121,9 @@ class Delivery:
         self._reactions = reactions
         self._reader = outbox.Reader(stream)
         self._origin: str | None = None
+        # How far it had got when it last read, and when that was by the monotonic clock.
+        self._reached = outbox.START
+        self._read_time = -math.inf
 
     @property
     def source(self) -> Source:
@@ -122,12 +137,20 @@ class Delivery:
         with transaction(self._deliverer.engine) as connection:
             return inbox.cursor(connection, **self._place())
 
+    def is_due(self) -> bool:
+        """Whether something is new, or nobody has looked at the cursor for a while."""
+        if time.monotonic() - self._read_time >= CURSOR_SECONDS:
+            return True
+        with transaction(self._source.engine) as connection:
+            return outbox.has_after(connection, self._stream, self._reached)
+
     def deliver_some(self, told_to_stop: Callable[[], bool] = lambda: False) -> int:
         """Deliver the next batch and note how far it got. Returns how many events were read.
 
         Refuses: StreamReplaced.
         """
         at = self.cursor()
+        self._reached, self._read_time = at.position, time.monotonic()
         with transaction(self._source.engine) as connection:
             if self._origin is None:
                 self._origin = self._check_origin(connection, at)
@@ -145,6 +168,7 @@ class Delivery:
         if batch:
             with transaction(self._deliverer.engine) as connection:
                 inbox.move_cursor(connection, **self._place(), to=Cursor(after, self._origin))
+            self._reached = after
             age = time.time() - batch[-1].event.time.timestamp()
         LAG_SECONDS.labels(self._deliverer.consumer, self._source.name).set(max(age, 0.0))
         return len(batch)
@@ -163,7 +187,7 @@ class Delivery:
         reaction = self._reactions.get((self._source.name, event.type))
         if reaction is not None:
             payload = envelope_of(self._source.name, event)
-            self._deliverer.deliver(self._source.name, payload, reaction)
+            self._deliverer.deliver(self._source.name, payload, reaction, announced=event.time)
 
     def _place(self) -> dict[str, str]:
         return {
@@ -282,9 +306,12 @@ class EmbeddedBus:
                 log.exception("interrupted")
 
     def _run(self, delivery: Delivery) -> None:
+        last_event = -math.inf
         while not self._stopping.is_set():
+            read = 0
             try:
-                read = delivery.deliver_some(self._stopping.is_set)
+                if delivery.is_due():
+                    read = delivery.deliver_some(self._stopping.is_set)
             except StreamReplaced as refused:
                 delivery.forget_origin()
                 log.error("%s", refused)
@@ -294,5 +321,7 @@ class EmbeddedBus:
                 log.exception("delivery interrupted")
                 self._stopping.wait(1.0)
             else:
+                if read:
+                    last_event = time.monotonic()
                 if read < BATCH:
-                    self._stopping.wait(POLL_SECONDS)
+                    self._stopping.wait(pause_seconds(time.monotonic() - last_event))

@@ -195,7 +195,7 @@ class Subscription(Entrypoint):  # type: ignore[misc]
                 if not event.type:
                     self._deliverer.park(source, event, "DecodeError")
                 elif reaction := self._reaction_to(source, event.type):
-                    self._deliverer.deliver(source, payload, reaction)
+                    self._deliverer.deliver(source, payload, reaction, announced=event.time)
                 break
             except Stopped:
                 raise

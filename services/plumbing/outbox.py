@@ -194,6 +194,14 @@ def read(connection: Connection, schema: str, after: int, *, limit: int) -> list
     return Reader(schema).read(connection, after, limit=limit)
 
 
+def has_after(connection: Connection, schema: str, position: int) -> bool:
+    """Whether anything stands behind a position, be it before a gap that may still be filled."""
+    found: bool = connection.exec_driver_sql(
+        f"SELECT EXISTS (SELECT FROM {schema}.outbox WHERE position > %s)", (position,)
+    ).scalar_one()
+    return found
+
+
 def streams(connection: Connection) -> list[str]:
     """The schemas of a database that hold an outbox."""
     rows = connection.exec_driver_sql(

@@ -12,7 +12,7 @@ from loyalty.tiering.v1 import rules_pb2, rules_pb2_grpc, tiering_pb2, tiering_p
 from services.plumbing import grpc_server, telemetry
 from services.plumbing.auth import TokenVerifier
 from services.plumbing.config import AuthSettings, LogSettings, read
-from services.plumbing.database import engine, migrate
+from services.plumbing.database import engine
 from services.plumbing.database_work import DatabaseWork
 from services.tiering import events
 from services.tiering.preview_process import PreviewProcesses
@@ -80,6 +80,10 @@ def main(arguments: Sequence[str]) -> None:
         case ["server"]:
             asyncio.run(serve())
         case ["migrate"]:
-            migrate(read(TieringSettings).database_url, MIGRATIONS)
+            settings = read(TieringSettings)
+            # Alembic takes long to import, and the server has no need of it.
+            from services.plumbing.migrations import migrate
+
+            migrate(settings.database_url, MIGRATIONS)
         case _:
             sys.exit("usage: python -m services.tiering server|worker|migrate")

@@ -208,6 +208,7 @@ class Programme:
                         point_of_sale_pb2.POINT_KIND_REDEEMABLE,
                         point_of_sale_pb2.POINT_KIND_QUALIFYING,
                     ],
+                    tier_multiplied=True,
                 )
             ],
         )

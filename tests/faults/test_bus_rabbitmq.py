@@ -17,6 +17,7 @@ import pytest
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 from loyalty.ledger.v1 import point_of_sale_pb2_grpc
 
+from loadtests.broker import Broker, running_broker
 from tests.faults.bus_consumers import (
     Consumer,
     inject_duplicates,
@@ -27,7 +28,6 @@ from tests.faults.bus_consumers import (
 )
 from tests.faults.programme import Programme
 from tests.faults.tills import NAMESPACE, OPTIONS
-from tests.rabbitmq import Broker, running_broker
 from tests.service.waiting import until
 
 SALES, BATCH, CARDS = 100_000, 500, 2_000

@@ -15,6 +15,7 @@ const RETRYABLE = [
   grpc.status.UNAVAILABLE,
   grpc.status.DEADLINE_EXCEEDED,
   grpc.status.RESOURCE_EXHAUSTED,
+  grpc.status.CANCELLED,
 ];
 
 const { LEDGER_ADDRESS, TOKEN, CARD_TOKEN, CONTRACT } = process.env;

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +43,6 @@ def packages() -> Path:
             run("npm", "install", *flags, folder=Path(growing), seconds=INSTALL_SECONDS_MAX)
             shutil.copytree(growing, installed, symlinks=True)
     return installed / "node_modules"
-
-
-@pytest.fixture(scope="module")
-def programme(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programme]:
-    started = Programme(tmp_path_factory.mktemp("javascript") / "data")
-    started.start()
-    try:
-        started.publish_policy()
-        yield started
-    finally:
-        started.stop()
 
 
 def run(*command: str, folder: Path, seconds: float, **environment: str) -> str:

@@ -1,7 +1,6 @@
 """`loyalty up` on RabbitMQ: events reach the ledger, and operators see and mend them."""
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,13 +10,13 @@ from typing import Any
 import pytest
 from amqp.basic_message import Message
 
+from loadtests.broker import Broker
 from services.cli import events
 from services.cli.platform import running_platform
 from services.cli.run_file import RunningPlatform
 from services.plumbing import rabbitmq as on_broker
 from services.plumbing.inbox import Parked
 from tests.processes import wait_for
-from tests.rabbitmq import Broker
 
 LOYALTY = (sys.executable, "-m", "services.cli")
 CARD_ISSUED = "loyalty.members.v1.CardIssued"
@@ -59,7 +58,7 @@ def tailed(platform: RunningPlatform, *arguments: str, count: int) -> list[dict[
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lines = [json.loads(process.stdout.readline()) for _ in range(count)]
-        process.send_signal(signal.SIGINT)
+        process.terminate()
     return lines
 
 

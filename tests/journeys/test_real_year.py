@@ -11,9 +11,12 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from google.protobuf import json_format
 from loyalty.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 from loyalty.members.v1 import members_pb2, members_pb2_grpc
+from loyalty.tiering.v1 import rules_pb2, rules_pb2_grpc
 
+from services.cli.demo.tier_results import read_tier_results
 from services.cli.platform import running_platform
 from services.cli.run_file import RunningPlatform
 from services.cli.tokens import mint
@@ -150,6 +153,60 @@ def test_sales_sent_again_after_the_kill_are_in_the_journal_once(
     replayed: Replayed, by_hand: YearByHand
 ) -> None:
     assert journal_counts(replayed) == (by_hand.sales, by_hand.sales)
+
+
+def test_a_preview_says_what_the_year_comes_to_under_a_draft_and_publishing_gives_just_that(
+    replayed: Replayed, tiers: TiersByHand
+) -> None:
+    preview = preview_of(replayed, "gold=1200")
+    under_draft = tiers_by_hand.work_out((0, 500, 1_200, 4_000))
+    assert sums(preview, "from_tier") == tiers.households
+    assert sums(preview, "to_tier") == under_draft.households
+    assert preview.cost_in_force.extra_points == sum(tiers.added.values())
+    assert preview.cost_draft.extra_points == sum(under_draft.added.values())
+    publish(replayed, preview)
+    published = read_tier_results(replayed.platform.database_urls["tiering"])
+    assert published.tiers == under_draft.households
+
+
+def preview_of(replayed: Replayed, threshold: str) -> rules_pb2.Preview:
+    """What `loyalty preview` prints."""
+    command = [
+        *(sys.executable, "-m", "services.cli", "preview", threshold, "--json"),
+        *("--data", str(replayed.platform.data_dir)),
+    ]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=300)
+    return json_format.Parse(done.stdout, rules_pb2.Preview())
+
+
+def sums(preview: rules_pb2.Preview, side: str) -> dict[str, int]:
+    """Members by tier, on one side of the matrix."""
+    found = dict.fromkeys(preview.tiers_draft, 0)
+    for move in preview.matrix:
+        found[getattr(move, side)] += move.members
+    return found
+
+
+def publish(replayed: Replayed, preview: rules_pb2.Preview) -> None:
+    """Publish the draft of a preview, as it was previewed."""
+    token = replayed.token("rules.read rules.publish")
+    with channel(replayed.platform.grpc_address("tiering"), seconds_max=300) as opened:
+        rule_sets = rules_pb2_grpc.RuleSetServiceStub(opened)
+        draft = rule_sets.GetRuleSet(
+            rules_pb2.GetRuleSetRequest(name=preview.rule_set), metadata=token
+        ).rule_set
+        rule_sets.PublishRuleSet(
+            rules_pb2.PublishRuleSetRequest(
+                name=draft.name,
+                etag=draft.etag,
+                effective_day=preview.effective_day,
+                replay_from_day=preview.replay_from_day,
+                reason="Gold is nearer.",
+                confirmed_demoted_share=preview.demoted_share,
+            ),
+            timeout=300,
+            metadata=token,
+        )
 
 
 def wallets_by_household(replayed: Replayed) -> dict[int, tuple[int, int]]:

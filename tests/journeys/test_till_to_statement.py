@@ -34,21 +34,22 @@ from tests.processes import wait_for
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    programme = Programme(tmp_path_factory.mktemp("journey") / "data")
-    programme.start()
+    # Of its own: a policy cannot begin before sales that are posted already.
+    running = Programme(tmp_path_factory.mktemp("journey") / "data")
+    running.start()
     with ExitStack() as opened:
-        opened.callback(programme.stop)
+        opened.callback(running.stop)
         ledger, members = (
-            opened.enter_context(grpc.insecure_channel(programme.platform.grpc_address(service)))
+            opened.enter_context(grpc.insecure_channel(running.platform.grpc_address(service)))
             for service in ("ledger", "members")
         )
         desk = ("policies.write", "wallets.read", "accounts.read", "members.write")
         found = Chain(
-            programme,
+            running,
             ledger_channel=ledger,
             members_channel=members,
-            till=programme.bearer("sales.write", subject="terminals/31/4"),
-            desk=programme.bearer(*desk, subject="desk"),
+            till=running.bearer("sales.write", subject="terminals/31/4"),
+            desk=running.bearer(*desk, subject="desk"),
         )
         found.publish(policy())
         yield found

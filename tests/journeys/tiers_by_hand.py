@@ -1,7 +1,7 @@
 """The demo's tiers worked out a second time: a plain loop over the published files' sales."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -33,13 +33,16 @@ class TiersByHand:
         return sum(map(len, self.changes.values()))
 
 
-def work_out() -> TiersByHand:
+def work_out(thresholds: Sequence[int] = THRESHOLDS) -> TiersByHand:
+    """thresholds are those of the tiers, in qualifying points."""
     connection = duckdb.connect()
     year_by_hand.open_baskets(connection)
     points: dict[int, dict[date, int]] = defaultdict(dict)
     for household, day, earned in connection.execute(POINTS_BY_DAY).fetchall():
         points[household][day] = earned
-    changes = {household: list(_changes(earned)) for household, earned in points.items()}
+    changes = {
+        household: list(_changes(earned, thresholds)) for household, earned in points.items()
+    }
     ends = Counter(found[-1][1] if found else TIERS[0] for found in changes.values())
     added: Counter[int] = Counter()
     baskets_added_to = 0
@@ -54,13 +57,13 @@ def _tier_on(day: date, changes: list[tuple[date, str]]) -> str:
     return next((tier for first_day, tier in reversed(changes) if first_day <= day), TIERS[0])
 
 
-def _changes(points: dict[date, int]) -> Iterator[tuple[date, str]]:
+def _changes(points: dict[date, int], thresholds: Sequence[int]) -> Iterator[tuple[date, str]]:
     """A household's tier from close to close: up at once, kept a year, one step down."""
     tier, end, window = 0, date.max, 0
     day = FIRST_DAY
     while day <= LAST_DAY:
         window += points.get(day, 0) - points.get(day.replace(year=day.year - 1), 0)
-        reached = max(place for place, needed in enumerate(THRESHOLDS) if window >= needed)
+        reached = max(place for place, needed in enumerate(thresholds) if window >= needed)
         tomorrow = day + DAY
         if reached > tier or (tomorrow == end and reached < tier):
             tier = max(reached, tier - 1)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from loadtests.broker import Broker
 from services.cli.probes import serves_metrics
 from services.plumbing import child_process, rabbitmq
 from services.plumbing.reactions import sources
 from tests.processes import wait_for
-from tests.rabbitmq import Broker
 from tests.service.shelf import Shelf, Town
 
 START_SECONDS_MAX = 30.0

@@ -6,8 +6,8 @@ import uuid
 import psycopg2
 from sqlalchemy import make_url
 
-from services.plumbing.database import migrate
 from services.plumbing.embedded_postgres import PostgresServer
+from services.plumbing.migrations import migrate
 from tests.service.recycling import Contents, original, put_back
 
 # What a service's migrations are told, where they are told anything.

@@ -17,6 +17,7 @@ NAMES = ("base", "local")
 IMAGE = "loyalty-platform"
 # What stands in for the value of a Secret, which is no part of base.
 DATABASE_URL = "postgresql+psycopg2://loyalty:secret@postgresql:5432/any"
+NIGHT_TOKEN = "of the issuer"
 AMQP_URL = "amqp://loyalty:secret@rabbitmq:5672//"
 PASSWORDS = ("POSTGRES_PASSWORD", "RABBITMQ_DEFAULT_PASS")
 
@@ -40,7 +41,7 @@ class Container:
 
     @property
     def labels(self) -> dict[str, str]:
-        found: dict[str, str] = at(self.workload, "spec.template.metadata.labels")
+        found: dict[str, str] = at(pod_template(self.workload), "metadata.labels")
         return found
 
     @property
@@ -63,7 +64,8 @@ def render(name: str) -> list[Document]:
             folder = copy / "overlays" / name
             keys = Path(scratch) / "keys.json"
             keys.write_text('{"keys": []}')
-            subprocess.run(["sh", folder / "prepare.sh", keys], check=True, timeout=30)
+            command: list[str | Path] = ["sh", folder / "prepare.sh", keys, NIGHT_TOKEN]
+            subprocess.run(command, check=True, timeout=30)
         rendered = subprocess.run(
             [kubectl(), "kustomize", folder],
             capture_output=True,
@@ -86,6 +88,11 @@ def at(document: Document, path: str) -> Any:
 
 def title(document: Document) -> str:
     return f"{document['kind']}/{document['metadata']['name']}"
+
+
+def pod_template(workload: Document) -> Any:
+    """What the pods of a workload are made from; None where it makes none."""
+    return at(workload, "spec.template") or at(workload, "spec.jobTemplate.spec.template")
 
 
 def of_kind(manifests: list[Document], *kinds: str) -> list[Document]:
@@ -116,7 +123,7 @@ def containers(manifests: list[Document]) -> list[Container]:
     return [
         Container(workload, pod, container)
         for workload in manifests
-        if (pod := at(workload, "spec.template.spec")) is not None
+        if (pod := at(pod_template(workload) or {}, "spec")) is not None
         for container in [*pod["containers"], *pod.get("initContainers", ())]
     ]
 
@@ -143,6 +150,8 @@ def environment(container: Document, manifests: list[Document]) -> dict[str, str
             found[name] = settings[key["name"]]["data"][key["key"]]
         elif name == "AMQP_URL":
             found[name] = AMQP_URL
+        elif name == "NIGHT_TOKEN":
+            found[name] = NIGHT_TOKEN
         else:
             assert name.endswith("_DATABASE_URL") or name in PASSWORDS
             found[name] = DATABASE_URL

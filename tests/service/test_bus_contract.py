@@ -224,6 +224,7 @@ def test_both_export_what_was_applied_and_what_was_put_aside(runtime: Runtime, t
     wait_until(lambda: runtime.metrics().get(delivered, 0.0) == before + 2)
     found = runtime.metrics()
     assert found[f"bus_events_parked_total{labels}"] >= 1
+    assert found[f"bus_event_applied_seconds_count{labels}"] >= 2
     wait_until(lambda: runtime.metrics()[f"bus_lag_seconds{labels}"] == 0)
     stream = '{source="members",stream="public"}'
     wait_until(lambda: runtime.metrics()[f"bus_outbox_depth{stream}"] == 0)

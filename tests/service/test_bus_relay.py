@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from amqp.basic_message import Message
 
+from loadtests.broker import Broker, running_broker
 from services.plumbing import inbox, outbox, rabbitmq
 from services.plumbing.database import transaction
 from services.plumbing.delivery import event_in
 from services.plumbing.relay import prune
 from tests.processes import wait_for
-from tests.rabbitmq import Broker, running_broker
 from tests.service.bus_runtimes import BusProcess, on_rabbitmq, relay_of
 from tests.service.databases import Databases
 from tests.service.shelf import CARD_ISSUED, Town, build

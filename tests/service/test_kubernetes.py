@@ -12,6 +12,7 @@ from kubernetes_validate.utils import latest_version, validate
 from tests.service.kubernetes_manifests import (
     IMAGE,
     NAMES,
+    NIGHT_TOKEN,
     SOURCE,
     Document,
     at,
@@ -40,8 +41,13 @@ CONTAINER_PROPERTIES = {
     "securityContext.capabilities": {"drop": ["ALL"]},
 }
 # How variables end that hold a secret, and whose Secret is not called after a service's database.
-SECRETS = ("_DATABASE_URL", "_PASSWORD", "AMQP_URL", "_DEFAULT_PASS")
-SECRET_NAMES = {"postgres": "postgresql", "amqp": "bus", "rabbitmq": "rabbitmq"}
+SECRETS = ("_DATABASE_URL", "_PASSWORD", "AMQP_URL", "_DEFAULT_PASS", "_TOKEN")
+SECRET_NAMES = {
+    "postgres": "postgresql",
+    "amqp": "bus",
+    "rabbitmq": "rabbitmq",
+    "night": "night",
+}
 HOST_PROPERTIES = ("hostNetwork", "hostPID", "hostIPC", "securityContext.privileged")
 
 
@@ -64,6 +70,7 @@ def test_base_has_no_secret_and_local_generates_its_own() -> None:
         "bus",
         "ledger-database",
         "members-database",
+        "night",
         "postgresql",
         "rabbitmq",
         "tiering-database",
@@ -75,9 +82,11 @@ def test_files_with_passwords_are_ignored_by_git(tmp_path: Path) -> None:
     shutil.copytree(SOURCE / "overlays" / "local", folder, ignore=ignored_files)
     committed = {path.name for path in folder.iterdir()}
     (tmp_path / "keys.json").write_text('{"keys": []}')
-    subprocess.run(["sh", folder / "prepare.sh", tmp_path / "keys.json"], check=True, timeout=30)
+    keys = tmp_path / "keys.json"
+    command: list[str | Path] = ["sh", folder / "prepare.sh", keys, NIGHT_TOKEN]
+    subprocess.run(command, check=True, timeout=30)
     made = {path.name for path in folder.iterdir()} - committed
-    assert len(made) == 7
+    assert len(made) == 8
     patterns = (folder / ".gitignore").read_text().split()
     assert {name for name in made for pattern in patterns if fnmatch(name, pattern)} == made
 
@@ -251,3 +260,14 @@ def test_migrations_run_again_with_every_release(manifests: list[Document]) -> N
         assert 0 < job["spec"]["ttlSecondsAfterFinished"] <= 300
         assert job["spec"]["activeDeadlineSeconds"] > 0
         assert at(job, "spec.template.spec.restartPolicy") == "OnFailure"
+
+
+def test_the_night_runs_every_day_and_never_twice_at_once(manifests: list[Document]) -> None:
+    (night,) = of_kind(manifests, "CronJob")
+    spec = night["spec"]
+    assert (spec["schedule"], spec["timeZone"]) == ("15 0 * * *", "Etc/UTC")
+    assert spec["concurrencyPolicy"] == "Forbid"
+    job = spec["jobTemplate"]["spec"]
+    # It may take hours, but ends before the next.
+    assert 3_600 <= job["activeDeadlineSeconds"] < 86_400
+    assert at(job, "template.spec.restartPolicy") == "Never"

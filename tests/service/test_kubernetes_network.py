@@ -18,6 +18,7 @@ from tests.service.kubernetes_manifests import (
 Rule = dict[str, Any]
 POSTGRESQL_PORT = 5432
 HTTPS_PORT = 443
+TIERING_PORT = 7103
 AMQP_PORTS = [5671, 5672]
 # Where a node keeps the credentials of the cloud.
 LINK_LOCAL = "169.254.0.0/16"
@@ -91,6 +92,7 @@ def test_a_migration_takes_no_calls_and_a_worker_scrapes_alone(manifests: list[D
                 "server": ["grpc", "metrics"],
                 "migrate": [],
                 "worker": ["metrics"],
+                "night": [],
                 "broker": ["amqp"],
                 "database": ["postgresql"],
             }[component]
@@ -109,6 +111,7 @@ def test_a_pod_reaches_names_its_database_and_a_server_the_issuer(
                 "server": sorted([HTTPS_PORT, 53, 53, POSTGRESQL_PORT], key=str),
                 "migrate": [53, 53, POSTGRESQL_PORT],
                 "worker": [53, 53, POSTGRESQL_PORT, *AMQP_PORTS],
+                "night": sorted([53, 53, POSTGRESQL_PORT, TIERING_PORT], key=str),
                 "broker": [53, 53],
                 "database": [53, 53],
             }[component]
@@ -133,7 +136,7 @@ def test_local_database_lets_in_the_pods_that_use_it() -> None:
     broker = users.pop([pod.labels["app.kubernetes.io/name"] for pod in users].index("rabbitmq"))
     (rule,) = rules(manifests, database.labels, "ingress")
     (end,) = rule["from"]
-    assert len(users) == 9
+    assert len(users) == 10
     assert all(selects(end["podSelector"], user.labels) for user in users)
     assert not selects(end["podSelector"], database.labels)
     for user in users:
@@ -145,3 +148,24 @@ def test_local_database_lets_in_the_pods_that_use_it() -> None:
     assert [selects(end["podSelector"], user.labels) for user in users] == [
         user.labels["app.kubernetes.io/component"] == "worker" for user in users
     ]
+
+
+def test_the_night_is_let_in_where_it_calls(manifests: list[Document]) -> None:
+    (night,) = (pod for pod in pods(manifests) if pod.workload["kind"] == "CronJob")
+    (tiering,) = (s for s in servers(manifests) if s.labels["app.kubernetes.io/name"] == "tiering")
+    (address,) = (
+        variable["value"]
+        for variable in night.container["env"]
+        if variable["name"] == "TIERING_GRPC_ADDRESS"
+    )
+    assert address == f"tiering:{tiering.ports['grpc']}"
+    assert tiering.ports["grpc"] == TIERING_PORT
+    calls, _ = rules(manifests, tiering.labels, "ingress")
+    assert selects(calls["from"][0]["podSelector"], night.labels)
+    out = [
+        to["podSelector"]
+        for rule in rules(manifests, night.labels, "egress")
+        for to in rule["to"]
+        if "podSelector" in to and "namespaceSelector" not in to
+    ]
+    assert any(selects(end, tiering.labels) for end in out)

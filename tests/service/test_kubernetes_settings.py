@@ -36,8 +36,8 @@ def manifests(request: pytest.FixtureRequest) -> list[Document]:
 
 def ours(manifests: list[Document]) -> list[Container]:
     found = [container for container in containers(manifests) if container.is_ours]
-    # A server, a migration, a worker and its preparation for each of three services.
-    assert len(found) == 12
+    # A server, a migration, a worker and its preparation for each of three services; the night.
+    assert len(found) == 13
     return found
 
 
@@ -165,6 +165,7 @@ def test_every_server_has_the_time_to_drain(
 
 def test_every_process_is_one_that_its_module_starts(manifests: list[Document]) -> None:
     assert sorted(tuple(container.container["args"]) for container in ours(manifests)) == [
+        ("services.cli.night",),
         *[("services.cli.queues",)] * 3,
         *(
             (f"services.{service}", verb)

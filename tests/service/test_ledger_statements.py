@@ -288,3 +288,23 @@ async def test_a_wallet_of_nobody_known_is_not_found(shop: Shop) -> None:
     assert (found.code, found.reason) == (grpc.StatusCode.NOT_FOUND, "WALLET_NOT_FOUND")
     found = await refused(shop.entries(wallet_name(new_member()), from_time=moment(0)))
     assert found.reason == "WALLET_NOT_FOUND"
+
+
+async def test_of_two_sales_with_one_id_in_two_shards_only_the_voided_one_is_marked(
+    database: Callable[[str], str], serve: Serve, tokens: Tokens
+) -> None:
+    url = database("ledger")
+    publish(url, earn_policy())
+    shop = Shop(await serve("ledger", url), tokens, url)
+    member, cards = new_member(), [new_card(), new_card()]
+    # Each card opens a wallet, the next in the other shard, where documents count from 1 as well.
+    sold = [(await shop.record(sale(card))).sale for card in cards]
+    assert len({schema_of(wallet_of(name)) for name in sold}) == 2
+    assert len({name.rpartition("/")[2] for name in sold}) == 1
+    with told(url) as ledger:
+        ledger.enrolled(member)
+        for card in cards:
+            ledger.issued(member, card)
+    await shop.void(sale=sold[1])
+    listed = await list_sales(shop, wallet_name(member))
+    assert {each.name: each.voided for each in listed.sales} == {sold[0]: False, sold[1]: True}

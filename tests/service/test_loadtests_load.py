@@ -18,7 +18,7 @@ def test_short_load_ends_well_with_a_report_and_right_books(tmp_path: Path) -> N
 
     finished = subprocess.run(
         [
-            *(sys.executable, "-m", "loadtests.load", "--users", "5", "--seconds", "10"),
+            *(sys.executable, "-m", "loadtests.load", "--users", "5", "--seconds", "4"),
             *("--report", str(report)),
         ],
         cwd=ROOT,
@@ -31,7 +31,9 @@ def test_short_load_ends_well_with_a_report_and_right_books(tmp_path: Path) -> N
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "the books are right" in finished.stdout
     assert "RecordSale" in finished.stdout
+    assert "GetMemberTier" in finished.stdout
     assert "RecordSale" in report.read_text()
+    assert "GetMemberTier" in report.read_text()
 
 
 def test_unexpected_refusals_are_counted_by_reason(tmp_path: Path) -> None:
@@ -40,7 +42,7 @@ def test_unexpected_refusals_are_counted_by_reason(tmp_path: Path) -> None:
         known = Customers.load(platform.data_dir)
         Customers(known.members, known.blocked_cards, known.cards).save(platform.data_dir)
 
-        outcome = run_locust(platform.data_dir, users=4, seconds=8, report=tmp_path / "report.html")
+        outcome = run_locust(platform.data_dir, users=4, seconds=4, report=tmp_path / "report.html")
 
     refused = {failure.reason for failure in outcome.failures if failure.name == "RecordSale"}
     assert refused == {"CARD_BLOCKED"}

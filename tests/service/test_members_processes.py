@@ -16,8 +16,9 @@ import pytest
 from loyalty.members.v1 import members_pb2, members_pb2_grpc
 
 from services.members.main import MIGRATIONS
-from services.plumbing.database import engine, migrate, transaction
+from services.plumbing.database import engine, transaction
 from services.plumbing.embedded_postgres import PostgresServer
+from services.plumbing.migrations import migrate
 from services.plumbing.outbox import lock_subject
 from tests.service.contents import contents
 from tests.service.databases import Databases

@@ -1,5 +1,6 @@
 """The embedded bus: in order, once, past poison, and through a database that goes away."""
 
+import math
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 
 from services.plumbing import inbox
 from services.plumbing.database import transaction
+from services.plumbing.embedded_bus import pause_seconds
 from services.plumbing.embedded_postgres import PostgresServer
 from services.plumbing.outbox import Event
 from tests.service.databases import Databases
@@ -153,6 +155,36 @@ def test_what_an_event_did_and_the_note_of_it_are_undone_together(quiet_town: To
         quiet_town.shelf, consumer="shelf", source="members", event_id="1"
     ) as connection:
         assert connection is None
+
+
+def position(town: Town) -> int:
+    """How far the shelf has read."""
+    with transaction(town.shelf) as connection:
+        place = {"consumer": "shelf", "source": "members", "stream": "public"}
+        return inbox.cursor(connection, **place).position
+
+
+def test_a_running_bus_notices_that_its_cursor_was_moved_back(quiet_town: Town) -> None:
+    bus = embedded_bus(quiet_town)
+    bus.start()
+    try:
+        quiet_town.issue("card-1")
+        wait_until(lambda: position(quiet_town) == 1)
+        with transaction(quiet_town.shelf) as connection:
+            connection.exec_driver_sql("DELETE FROM inbox; DELETE FROM inbox_cursors")
+        wait_until(lambda: quiet_town.kept() == ["card-1", "card-1"])
+    finally:
+        bus.stop()
+
+
+@pytest.mark.parametrize(
+    ("quiet_seconds", "expected_seconds"),
+    [(0, 0.003), (0.012, 0.003), (0.1, 0.025), (0.2, 0.05), (3600, 0.05), (math.inf, 0.05)],
+)
+def test_the_bus_looks_less_often_the_longer_nothing_came(
+    quiet_seconds: float, expected_seconds: float
+) -> None:
+    assert pause_seconds(quiet_seconds) == pytest.approx(expected_seconds)
 
 
 def test_the_bus_survives_a_restart_of_the_database(own_postgres: PostgresServer) -> None:

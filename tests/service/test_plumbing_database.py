@@ -16,17 +16,17 @@ from services.plumbing.database import (
     connection_was_lost,
     database_is_away,
     engine,
-    migrate,
     text_array,
     transaction,
 )
 from services.plumbing.database_work import DatabaseWork
 from services.plumbing.embedded_postgres import PostgresServer
+from services.plumbing.migrations import migrate
 from tests.service.databases import Databases
 
 ENVIRONMENT = """
 from alembic import context
-from services.plumbing.database import run_migrations
+from services.plumbing.migrations import run_migrations
 run_migrations(context)
 """
 FIRST = """

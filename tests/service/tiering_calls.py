@@ -162,6 +162,7 @@ class Tiering:
         self.channel = aio_channel(running.address, seconds_max=120)
         self.rules = RuleSetServiceStub(self.channel)
         self.tiers = TierServiceStub(self.channel)
+        self.address = running.address
         self.database_url = database_url
         self.database = engine(database_url, pool_size=4)
         self.everything = tokens.bearer(

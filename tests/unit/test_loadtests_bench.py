@@ -9,9 +9,11 @@ import pytest
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 
 from loadtests.bench import report
+from loadtests.bench.carrying import CatchUp, Lag
 from loadtests.bench.found import Found, Turn
 from loadtests.bench.keys import KEYS, NAMES, Contestant, Stage, needed
-from loadtests.bench.measurement import FULL
+from loadtests.bench.plan import FULL
+from loadtests.bench.previewing import MEBIBYTE, Beside, Previewed
 from loadtests.bench.usage import Meter, Sample, Usage, between
 from loadtests.bench.workload import SALES_PER_CALL, SaleMaker
 
@@ -20,6 +22,18 @@ USAGE = Usage(
     wall_seconds=2.0,
     seconds={"server": 1.0, "postgres": 0.5, "generators": 0.25},
     others_seconds=0.0,
+)
+
+
+LAG = Lag(
+    sales_per_second_wanted=2_000,
+    sales_per_second=1_990.0,
+    sales=60_000,
+    events=3_000,
+    p50_seconds=0.05,
+    p99_seconds=0.5,
+    most_seconds=0.9,
+    core_share={},
 )
 
 
@@ -44,6 +58,18 @@ def measured() -> Found:
         empty=turns(10_000, 20_000, 30_000),
         grown=turns(19_000, 19_000, 1_000),
         replay={"replay_seconds": 61.5},
+        lag=LAG,
+        catch_up=CatchUp(100_000, 40_000, events=50, seconds=4.0, core_share={}),
+        preview=Previewed(
+            members=500_000,
+            rows=18_500_000,
+            seconds=20.0,
+            processor_seconds=18.0,
+            peak_memory_bytes=300 * MEBIBYTE,
+            members_up=4,
+            members_down=3,
+        ),
+        beside=Beside((1_000.0, 3_000.0, 2_000.0), (1_400.0, 1_600.0), preview_core_share=0.25),
     )
 
 
@@ -97,12 +123,18 @@ def test_keys_are_those_the_report_is_read_by() -> None:
         "idle_p50_ratio",
         "growth_ratio",
         "replay_seconds",
+        "events_lag_p99_s",
+        "event_entries_per_s",
+        "preview_1m_seconds",
+        "preview_unary_share",
     )
 
 
 def test_only_what_a_key_stands_on_is_run() -> None:
     assert needed(frozenset({"unary_ratio"})) == {Contestant.ECHO, Contestant.SALE}
     assert needed(frozenset({"growth_ratio"})) == {Stage.GROWTH}
+    assert needed(frozenset({"events_lag_p99_s"})) == {Stage.LAG}
+    assert needed(frozenset({"preview_unary_share"})) == {Stage.BESIDE_PREVIEW}
 
 
 def test_values_are_medians_of_rounds_and_ratios_of_medians() -> None:
@@ -116,6 +148,10 @@ def test_values_are_medians_of_rounds_and_ratios_of_medians() -> None:
         "idle_p50_ratio": 2.0,
         "growth_ratio": 0.95,
         "replay_seconds": 61.5,
+        "events_lag_p99_s": 0.5,
+        "event_entries_per_s": 25_000,
+        "preview_1m_seconds": 40.0,
+        "preview_unary_share": 0.75,
     }
 
 
@@ -136,6 +172,10 @@ def test_report_says_which_targets_are_met(tmp_path: Path) -> None:
         "idle_p50_ratio": {"at_most": 3.0, "met": True},
         "growth_ratio": {"at_least": 0.9, "met": True},
         "replay_seconds": {"at_most": 60, "met": False},
+        "events_lag_p99_s": {"at_most": 2.0, "met": True},
+        "event_entries_per_s": {"at_least": 20_000, "met": True},
+        "preview_1m_seconds": {"at_most": 60, "met": True},
+        "preview_unary_share": {"at_least": 0.8, "met": False},
     }
 
 

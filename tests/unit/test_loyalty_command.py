@@ -65,6 +65,14 @@ def test_status_where_nothing_runs_exits_1(tmp_path: Path) -> None:
     )
 
 
+def test_night_where_nothing_runs_exits_1(tmp_path: Path) -> None:
+    result = loyalty("night", "--data", str(tmp_path))
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"loyalty night: nothing runs on {tmp_path}; start it with: loyalty up --data {tmp_path}\n"
+    )
+
+
 def test_status_as_json_where_nothing_runs_is_json_too(tmp_path: Path) -> None:
     result = loyalty("status", "--data", str(tmp_path), "--json")
     assert result.exit_code == 1

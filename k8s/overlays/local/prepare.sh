@@ -1,11 +1,13 @@
 #!/bin/sh
-# Make the files that must not be in the repository: the passwords of the database and of RabbitMQ, and the issuer's public keys.
+# Make the files that must not be in the repository: the passwords of the database and of RabbitMQ,
+# the issuer's public keys, and the night's token.
 set -eu
-[ $# -eq 1 ] || { echo "usage: prepare.sh JWKS_FILE" >&2; exit 2; }
+[ $# -eq 2 ] || { echo "usage: prepare.sh JWKS_FILE NIGHT_TOKEN" >&2; exit 2; }
 cp "$1" "$(dirname "$0")/jwks.json"
 cd "$(dirname "$0")"
-[ ! -e postgresql.env ] || { echo "prepare: postgresql.env exists; the passwords stay" >&2; exit 0; }
 umask 077
+echo "NIGHT_TOKEN=$2" > night.env
+[ ! -e postgresql.env ] || { echo "prepare: postgresql.env exists; the passwords stay" >&2; exit 0; }
 password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
 for service in members ledger tiering; do
   variable=$(echo "$service" | tr '[:lower:]' '[:upper:]')_DATABASE_URL

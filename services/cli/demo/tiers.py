@@ -8,14 +8,15 @@ from types import TracebackType
 from loyalty.tiering.v1 import rules_pb2, rules_pb2_grpc, tiering_pb2, tiering_pb2_grpc
 
 from services.cli.demo.enrolment import ENROL_TIME
-from services.cli.demo.hearing import Hearing
 from services.cli.demo.requests import request_id
+from services.cli.hearing import Hearing
 from services.cli.service_table import SUBSCRIPTIONS
 from services.plumbing.grpc_client import bearer, channel
 
 CALL_SECONDS_MAX = 60.0
 GROUP = "tierGroups/status"
 MONTHS = 12
+FIRST_DAY = ENROL_TIME.date()
 # Code, name, qualifying points in twelve months, multiplier.
 TIERS = (
     ("member", "Member", 0, "1"),
@@ -47,8 +48,8 @@ def _tier(code: str, name: str, points: int, multiplier: str) -> rules_pb2.Tier:
     )
 
 
-def publish_classic(*, tiering_address: str, token: str) -> None:
-    """Publish the rules from the programme's first day on; published before, they stay."""
+def publish_classic(*, tiering_address: str, token: str, effective_day: date = FIRST_DAY) -> None:
+    """Publish the rules from a day on, the programme's first; published before, they stay."""
     metadata = bearer(token)
     with channel(tiering_address, seconds_max=CALL_SECONDS_MAX) as opened:
         rule_sets = rules_pb2_grpc.RuleSetServiceStub(opened)
@@ -62,7 +63,7 @@ def publish_classic(*, tiering_address: str, token: str) -> None:
             rules_pb2.PublishRuleSetRequest(
                 name=draft.name,
                 etag=draft.etag,
-                effective_day=ENROL_TIME.date().isoformat(),
+                effective_day=effective_day.isoformat(),
                 reason="The programme starts.",
             ),
             metadata=metadata,

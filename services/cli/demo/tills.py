@@ -26,6 +26,8 @@ RETRYABLE = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
+    # What a server that stops says to calls that it had not looked at.
+    grpc.StatusCode.CANCELLED,
 )
 
 RecordSales: TypeAlias = (

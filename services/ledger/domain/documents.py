@@ -201,6 +201,8 @@ class Document(
     tier_base_before: int = 0
     # 1 for a sale, -1 for what takes back the last of one.
     visits: int = 0
+    # Said to a request that was answered before; the journal keeps the first answer alone.
+    recorded_before: bool = False
 
     @property
     def refused(self) -> bool:

@@ -12,12 +12,20 @@ from services.ledger.domain.documents import Account, AdjustPoints
 from services.ledger.domain.policy import PointKind
 from services.ledger.rpc import messages, names
 from services.ledger.shards import Shards
-from services.ledger.storage.journal import MICROS_MAX, MICROS_MIN, Period, Posted, StatementKey
+from services.ledger.storage.journal import (
+    MICROS_MAX,
+    MICROS_MIN,
+    DocumentKey,
+    Period,
+    Posted,
+    StatementKey,
+)
 from services.ledger.usecases.read import (
     Explanation,
     HeldBalance,
     Holding,
     Reading,
+    document_key,
     statement_key,
 )
 from services.plumbing.auth import current_caller
@@ -83,7 +91,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         return ledger_pb2.ListSalesResponse(
             sales=[
                 messages.write_sale(
-                    p.document, p.post_time, voided=p.document.document_id in voided
+                    p.document, p.post_time, voided=document_key(p.document) in voided
                 )
                 for p in page
             ],
@@ -156,7 +164,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         *,
         limit: int,
         sales_only: bool,
-    ) -> tuple[list[Posted], set[int]]:
+    ) -> tuple[list[Posted], set[DocumentKey]]:
         """The documents a page is made of, newest first, and which of them are voided sales."""
         before = read_statement_token(request.page_token)
         holding = await self._holding(request.parent)

@@ -51,7 +51,8 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         except Refused as refused:
             metrics.REFUSALS.labels(refused.reason).inc()
             raise
-        metrics.SALES.inc()
+        if not document.recorded_before:
+            metrics.SALES.inc()
         response = pos.RecordSaleResponse()
         messages.fill_recorded_sale(response, document)
         return response
@@ -68,7 +69,7 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
             if number % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
                 await asyncio.sleep(0)
             if isinstance(answer, Document):
-                recorded += 1
+                recorded += not answer.recorded_before
                 messages.fill_recorded_sale(response.outcomes.add().recorded, answer)
             elif isinstance(answer, Refused):
                 metrics.REFUSALS.labels(answer.reason).inc()

@@ -168,17 +168,22 @@ def statement(
     return [Posted(read_document(row, entries.get(row[0], [])), row[POST_TIME]) for row in rows]
 
 
+# A document by its wallet and its id, which alone is a shard's own.
+DocumentKey = tuple[int, int]
+
+
 def voided_among(
-    connection: Connection, schema: str, sale_ids: Sequence[int], wallet_ids: Sequence[int]
-) -> set[int]:
-    """Which of these sales were voided."""
+    connection: Connection, schema: str, sales: Sequence[DocumentKey]
+) -> set[DocumentKey]:
+    """Which of a shard's sales were voided."""
     rows = connection.exec_driver_sql(
-        f"SELECT original_id FROM {schema}.journal WHERE wallet_id = ANY(%s::bigint[])"
+        "SELECT wallet_id, original_id"
+        f" FROM {schema}.journal WHERE wallet_id = ANY(%s::bigint[])"
         f" AND original_id = ANY(%s::bigint[]) AND type = {DocumentType.VOID.value}"
         " AND refusal IS NULL",
-        (array(wallet_ids), array(sale_ids)),
+        (array({wallet for wallet, _ in sales}), array(document for _, document in sales)),
     )
-    return {row[0] for row in rows}
+    return {(row[0], row[1]) for row in rows}
 
 
 def load_lots(

@@ -143,8 +143,10 @@ class _Batch:
             self._next_id,
             self._shard.tiers,
         )
+        repeated: list[int] = []
         for number, (command, key) in enumerate(zip(commands, keys, strict=True)):
             if key in decided:
+                repeated.append(number)
                 continue
             duplicate = number in self._known.duplicates
             if isinstance(command, RecordSale) and not duplicate:
@@ -161,10 +163,13 @@ class _Batch:
             self.documents.append(document)
             if document.type is DocumentType.SALE and not document.refused:
                 self._receipts.add(receipt_of(document.wallet_id, document))
-        return [
+        answers = [
             first_answer(decided[key], command.body_hash)
             for command, key in zip(commands, keys, strict=True)
         ]
+        for number in repeated:
+            answers[number] = said_again(answers[number])
+        return answers
 
     def _stored(self) -> dict[tuple[int, str], Document]:
         if not self._known.documents:
@@ -241,6 +246,13 @@ class _Batch:
 
 def receipt_of(wallet_id: int, sale: Sale | Document) -> Receipt:
     return wallet_id, sale.store, sale.terminal, sale.receipt_number
+
+
+def said_again(answer: Answer) -> Answer:
+    """An answer to a request that was answered before."""
+    if isinstance(answer, Document):
+        return msgspec.structs.replace(answer, recorded_before=True)
+    return answer
 
 
 def first_answer(document: Document, body_hash: str) -> Answer:

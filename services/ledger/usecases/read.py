@@ -15,7 +15,7 @@ from services.ledger.domain.policy import Rule
 from services.ledger.domain.refusals import EntryNotFound, WalletNotFound
 from services.ledger.storage import accounts, directory, journal, policies
 from services.ledger.storage.accounts import WalletBalance
-from services.ledger.storage.journal import Period, Posted, StatementKey
+from services.ledger.storage.journal import DocumentKey, Period, Posted, StatementKey
 from services.ledger.storage.shards import schema, schemas, shard_of
 from services.plumbing.database import transaction
 
@@ -107,7 +107,7 @@ class Reading:
         before: StatementKey | None,
         limit: int,
         sales_only: bool,
-    ) -> tuple[list[Posted], set[int]]:
+    ) -> tuple[list[Posted], set[DocumentKey]]:
         """Documents newest first, and which of them are voided sales."""
         with transaction(self.engine) as connection:
             pages = [
@@ -128,13 +128,17 @@ class Reading:
             rules = Rules(policies.all_policies(connection))
         return [titled(posted, rules) for posted in found], voided
 
-    def _voided(self, connection: Connection, documents: Sequence[Document]) -> set[int]:
-        sales = [d for d in documents if d.type is DocumentType.SALE]
-        voided: set[int] = set()
-        for where, ids in self._by_schema([sale.wallet_id for sale in sales]):
-            sale_ids = [sale.document_id for sale in sales]
-            voided |= journal.voided_among(connection, where, sale_ids, ids)
-        return voided
+    def _voided(self, connection: Connection, documents: Sequence[Document]) -> set[DocumentKey]:
+        sales: dict[str, list[DocumentKey]] = {}
+        for document in documents:
+            if document.type is DocumentType.SALE:
+                where = schema(shard_of(document.wallet_id, self.shards))
+                sales.setdefault(where, []).append(document_key(document))
+        return {
+            voided
+            for where, keys in sales.items()
+            for voided in journal.voided_among(connection, where, keys)
+        }
 
     def explain(self, wallet_id: int, document_id: int, ordinal: int) -> Explanation:
         """Refuses: EntryNotFound."""
@@ -181,6 +185,10 @@ class Reading:
         for wallet_id in wallet_ids:
             found.setdefault(schema(shard_of(wallet_id, self.shards)), []).append(wallet_id)
         return list(found.items())
+
+
+def document_key(document: Document) -> DocumentKey:
+    return document.wallet_id, document.document_id
 
 
 def statement_key(posted: Posted) -> StatementKey:

@@ -1,7 +1,7 @@
-"""Alembic's environment: the connection comes from services.plumbing.database.migrate."""
+"""Alembic's environment: the connection comes from services.plumbing.migrations.migrate."""
 
 from alembic import context
 
-from services.plumbing.database import run_migrations
+from services.plumbing.migrations import run_migrations
 
 run_migrations(context)

@@ -117,4 +117,8 @@ class Tiers(tiering_pb2_grpc.TierServiceServicer):
     ) -> tiering_pb2.GetDayResponse:
         day = read_day(request.day, field="day")
         closed, documents = await self._work.run(close.read_day, day)
-        return tiering_pb2.GetDayResponse(day=messages.business_day(day, closed, documents))
+        first_open_day = await self._work.run(close.first_open_day)
+        return tiering_pb2.GetDayResponse(
+            day=messages.business_day(day, closed, documents),
+            first_open_day=messages.optional_day(first_open_day),
+        )

@@ -128,7 +128,20 @@ def _baskets(
 def _without(
     groups: Int64s, bases: Int64s, gone_groups: Int64s, gone: Int64s
 ) -> tuple[Int64s, Int64s]:
-    """Baskets less those that are gone, one for one."""
+    """Baskets, in the order of their groups, less those that are gone, one for one."""
+    # Few days lose a basket, and to pair off is dear: the others' are left alone.
+    losing = np.zeros(max(groups.max(initial=0), gone_groups.max()) + 1, np.bool_)
+    losing[gone_groups] = True
+    asked = losing[groups]
+    left_groups, left_bases = _paired_off(groups[asked], bases[asked], gone_groups, gone)
+    groups = np.concatenate([groups[~asked], left_groups])
+    order = np.argsort(groups, kind="stable")
+    return groups[order], np.concatenate([bases[~asked], left_bases])[order]
+
+
+def _paired_off(
+    groups: Int64s, bases: Int64s, gone_groups: Int64s, gone: Int64s
+) -> tuple[Int64s, Int64s]:
     pairs = np.stack([np.concatenate([groups, gone_groups]), np.concatenate([bases, gone])])
     signs = np.concatenate([np.ones(len(bases), np.int64), -np.ones(len(gone), np.int64)])
     unique, place = np.unique(pairs, axis=1, return_inverse=True)

@@ -34,7 +34,9 @@ def close_day(database: Engine, day: int, *, announcer: Announcer, now: datetime
     while True:
         with transaction(database) as connection:
             days.lock_closing(connection)
-            following = _first_open(connection, day)
+            following = _first_open(connection)
+            if following is None:
+                following = day
             if following > day:
                 return closed
             if day - following >= OPEN_DAYS_MAX:
@@ -43,13 +45,18 @@ def close_day(database: Engine, day: int, *, announcer: Announcer, now: datetime
         closed += 1
 
 
-def _first_open(connection: Connection, day: int) -> int:
-    """The first day that is not closed; none later than asked for where none is closed."""
+def first_open_day(database: Engine) -> int | None:
+    """The first day that is not closed; None while none was closed and no rules were published."""
+    with transaction(database) as connection:
+        return _first_open(connection)
+
+
+def _first_open(connection: Connection) -> int | None:
     last = days.last_closed(connection)
     if last is not None:
         return last + 1
     begun = [rule_sets.first_effective_day(connection, group) for group in _groups(connection)]
-    return min([first for first in begun if first is not None], default=day)
+    return min([first for first in begun if first is not None], default=None)
 
 
 def _groups(connection: Connection) -> list[int]:

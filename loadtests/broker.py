@@ -1,40 +1,46 @@
-"""A RabbitMQ of its own for tests: the machine's, or one that is installed where it may be."""
+"""A RabbitMQ of its own for tests and measurements: the machine's, or one it installs."""
 
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from services.plumbing import child_process, rabbitmq
-from tests.processes import wait_for
 
 # Debian's own command changes the user and the directory; the one behind it does neither.
 COMMANDS = (Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),)
 HOST = "127.0.0.1"
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0
+MAPPER_SECONDS_MAX = 15.0
+POLL_SECONDS = 0.01
 MISSING = (
     "RabbitMQ is needed: rabbitmq-server is not on the PATH, and only root on a system with apt-get"
     " can install it here"
 )
 
 
+class BrokerFailed(Exception):  # noqa: N818 — says what happened
+    """RabbitMQ is missing, or did not do what it was told; the message says which."""
+
+
 def installed() -> tuple[Path, Path]:
     """Where the server and Erlang's port mapper are; installs them where that is possible.
 
-    Refuses: RuntimeError with one line that says what is missing.
+    Refuses: BrokerFailed with one line that says what is missing.
     """
     found = _found()
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        _install()
+    if found is None and os.geteuid() == 0 and (apt_get := shutil.which("apt-get")):
+        _install(apt_get)
         found = _found()
     if found is None:
-        raise RuntimeError(MISSING)
+        raise BrokerFailed(MISSING)
     return found
 
 
@@ -45,14 +51,14 @@ def _found() -> tuple[Path, Path] | None:
     return (servers[0], Path(mapper)) if servers and mapper else None
 
 
-def _install() -> None:
+def _install(apt_get: str) -> None:
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     # Another run of the tests may be installing it.
     patient = ("-o", "DPkg::Lock::Timeout=120")
     package = ("install", "-y", "--no-install-recommends", "rabbitmq-server")
     for arguments in (("update",), package):
-        subprocess.run(
-            ["apt-get", *patient, *arguments],
+        subprocess.run(  # noqa: S603 — the system's own, with arguments of ours
+            [apt_get, *patient, *arguments],
             env=environment,
             check=True,
             capture_output=True,
@@ -88,15 +94,19 @@ class Broker:
     def url(self) -> str:
         return f"amqp://guest:guest@{HOST}:{self._port}//"
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it serves."""
         (self._folder / "plugins").write_text("[].")
         with ExitStack() as started:
             self._run(started, "mapper", [str(self._mapper), "-port", str(self._mapper_port)])
             # Were it not there yet, the server would start one that nobody stops.
-            wait_for(lambda: _listens(self._mapper_port), what="Erlang's port mapper")
+            _wait_for(lambda: _listens(self._mapper_port), seconds=MAPPER_SECONDS_MAX)
             self._process = self._run(started, "server", [str(self._server)])
-            wait_for(self._serves, what="a RabbitMQ that serves", seconds=START_SECONDS_MAX)
+            _wait_for(self._serves, seconds=START_SECONDS_MAX)
             self._running = started.pop_all()
 
     def stop(self) -> None:
@@ -115,7 +125,8 @@ class Broker:
         return process
 
     def _serves(self) -> bool:
-        assert self._process.poll() is None, child_process.last_lines(self._folder / "server.out")
+        if self._process.poll() is not None:
+            raise BrokerFailed(child_process.last_lines(self._folder / "server.out"))
         with suppress(OSError), rabbitmq.connect(self.url):
             return True
         return False
@@ -138,7 +149,7 @@ def _stop_group(process: "subprocess.Popen[bytes]") -> None:
     _send(process.pid, signal.SIGTERM)
     try:
         process.wait(STOP_SECONDS_MAX)
-        wait_for(lambda: not _send(process.pid, 0), what="the end", seconds=STOP_SECONDS_MAX)
+        _wait_for(lambda: not _send(process.pid, 0), seconds=STOP_SECONDS_MAX)
     finally:
         _send(process.pid, signal.SIGKILL)
         process.wait()
@@ -151,6 +162,14 @@ def _send(group: int, number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _wait_for(condition: Callable[[], bool], *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise BrokerFailed(f"RabbitMQ did not answer within {seconds:.0f} s")
+        time.sleep(POLL_SECONDS)
 
 
 def _listens(port: int) -> bool:

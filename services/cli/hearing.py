@@ -5,7 +5,6 @@ from types import TracebackType
 
 from sqlalchemy import Connection
 
-from services.cli.demo.failure import ReplayError
 from services.plumbing import inbox, outbox
 from services.plumbing.database import engine, transaction
 
@@ -13,10 +12,25 @@ HEAR_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.005
 
 
+class NotHeard(Exception):  # noqa: N818 — an answer, not an accident
+    """A consumer is too far behind, or the bus is down."""
+
+
 class Hearing:
     """A consumer of a source's events; a context manager."""
 
-    def __init__(self, *, consumer: str, consumer_url: str, source: str, source_url: str) -> None:
+    def __init__(
+        self,
+        *,
+        consumer: str,
+        consumer_url: str,
+        source: str,
+        source_url: str,
+        seconds_max: float = HEAR_SECONDS_MAX,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._seconds_max = seconds_max
+        self._poll_seconds = poll_seconds
         self._consumer = consumer
         self._source = source
         self._consuming = engine(consumer_url, pool_size=1)
@@ -35,13 +49,13 @@ class Hearing:
         self._announcing.dispose()
 
     def wait(self) -> None:
-        """Wait until all that is announced by now is applied. Refuses: ReplayError in the end."""
-        deadline = time.monotonic() + HEAR_SECONDS_MAX
+        """Wait until all that is announced by now is applied. Refuses: NotHeard in the end."""
+        deadline = time.monotonic() + self._seconds_max
         waited_for = self._announced()
         while waited_for := self._not_heard(waited_for):
             if time.monotonic() > deadline:
-                raise ReplayError(f"{self._consumer} does not hear {self._source}; is the bus up?")
-            time.sleep(POLL_SECONDS)
+                raise NotHeard(f"{self._consumer} does not hear {self._source}; is the bus up?")
+            time.sleep(self._poll_seconds)
 
     def _announced(self) -> dict[str, int]:
         """The newest event's position, by stream."""

@@ -1,0 +1,85 @@
+"""Business days end: `loyalty night` closes them, and `loyalty up` sees to it by itself."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from loyalty.tiering.v1 import rules_pb2, rules_pb2_grpc, tiering_pb2, tiering_pb2_grpc
+
+from services.cli.demo.requests import request_id
+from services.cli.demo.tiers import GROUP, classic
+from services.cli.platform import running_platform
+from services.cli.run_file import RunningPlatform
+from services.cli.tokens import mint
+from services.plumbing.grpc_client import bearer, channel
+from tests.processes import wait_for
+
+
+def day(ago: int) -> str:
+    return (datetime.now(UTC).date() - timedelta(days=ago)).isoformat()
+
+
+def night(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli", "night", "--data", str(data), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def closed(data: Path, *arguments: str) -> list[str]:
+    """The days that a night closed."""
+    ended = night(data, "--json", *arguments)
+    assert ended.returncode == 0, ended.stderr
+    return [done["day"] for done in json.loads(ended.stdout)["done"]]
+
+
+def token(data: Path, scope: str) -> tuple[tuple[str, str], ...]:
+    minted = mint(data, subject="tester", scope=scope, stores=[], lifetime_seconds=600)
+    return bearer(minted)
+
+
+def publish(platform: RunningPlatform, effective_day: str) -> None:
+    metadata = token(platform.data_dir, "rules.write rules.publish")
+    with channel(platform.grpc_address("tiering"), seconds_max=60) as opened:
+        rule_sets = rules_pb2_grpc.RuleSetServiceStub(opened)
+        draft = rule_sets.CreateDraft(
+            rules_pb2.CreateDraftRequest(
+                request_id=request_id("rules", "night"), group=GROUP, rules=classic()
+            ),
+            metadata=metadata,
+        ).rule_set
+        request = rules_pb2.PublishRuleSetRequest(
+            name=draft.name, etag=draft.etag, effective_day=effective_day, reason="It begins."
+        )
+        rule_sets.PublishRuleSet(request, metadata=metadata)
+
+
+def first_open_day(platform: RunningPlatform) -> str:
+    with channel(platform.grpc_address("tiering"), seconds_max=60) as opened:
+        answer = tiering_pb2_grpc.TierServiceStub(opened).GetDay(
+            tiering_pb2.GetDayRequest(day=day(1)), metadata=token(platform.data_dir, "days.read")
+        )
+    return answer.first_open_day
+
+
+def test_days_are_closed_when_asked_for_and_by_the_next_start(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_platform(data) as platform:
+        publish(platform, day(5))
+        assert closed(data, "--date", day(4)) == [day(5), day(4)]
+        refused = night(data, "--date", day(0))
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == f"loyalty night: {day(0)} is not over\n"
+        assert first_open_day(platform) == day(3)
+
+    environment = {"LOYALTY_NIGHT": "yes", "LOYALTY_NIGHT_DELAY_MINUTES": "0"}
+    with running_platform(data, environment=environment) as platform:
+        wait_for(lambda: first_open_day(platform) == day(0), what="the night", seconds=30)
+        ended = night(data)
+        assert ended.stdout == f"all days through {day(1)} are closed, nothing was open\n"
+    assert "3 closed now" in (data / "logs" / "night.log").read_text()
