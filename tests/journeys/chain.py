@@ -75,7 +75,13 @@ class Chain:
             request_id=str(uuid.uuid4()), given_name="Ada", card_token=card_token
         )
         member: str = self.at_members("EnrolMember", request).member.name
-        wait_for(lambda: self.wallet(member) is not None, what="a wallet", seconds=BUS_SECONDS_MAX)
+
+        def has_a_wallet() -> bool:
+            # Known as a member, but not yet as a card's, it has one without a number.
+            wallet = self.wallet(member)
+            return wallet is not None and wallet.name.startswith("wallets/")
+
+        wait_for(has_a_wallet, what="a wallet", seconds=BUS_SECONDS_MAX)
         return member
 
     def wallet(self, member: str) -> ledger_pb2.Wallet | None:
