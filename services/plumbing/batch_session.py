@@ -11,14 +11,13 @@ from typing import Any
 
 import psycopg2
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from services.plumbing.binary_copy import copy_data
+from services.plumbing.database import driver_errors
 
 COPY_CHUNK_BYTES = 1 << 18
 
 Row = tuple[Any, ...]
-Statement = tuple[str, Sequence[object]]
 # A table with its columns, as in "schema.table (a, b)", and rows as binary_copy writes them.
 Rows = tuple[str, bytes]
 
@@ -45,7 +44,7 @@ class BatchTransaction:
         parameters are the types of $1, $2, ... in order.
         """
         if name not in self._prepared:
-            with self._errors("PREPARE"):
+            with driver_errors(self._connection, self._cursor, "PREPARE"):
                 self._cursor.execute(f"PREPARE {name} ({parameters}) AS {statement}")
             self._prepared.add(name)
 
@@ -69,7 +68,7 @@ class BatchTransaction:
                 self.later("COMMIT")
             statement = self._taken()
             data = io.BytesIO(copy_data(rows))
-            with self._errors("COPY"):
+            with driver_errors(self._connection, self._cursor, "COPY"):
                 self._cursor.copy_expert(statement, data, COPY_CHUNK_BYTES)
         if not filled:
             self.later("COMMIT")
@@ -90,25 +89,8 @@ class BatchTransaction:
     def _send_waiting(self) -> None:
         if self._waiting:
             statements = self._taken()
-            with self._errors("statements of a batch"):
+            with driver_errors(self._connection, self._cursor, "a batch"):
                 self._cursor.execute(statements)
-
-    @contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        """Let the driver's errors be SQLAlchemy's, as everywhere else."""
-        try:
-            yield
-        except psycopg2.Error as error:
-            dialect: Any = self._connection.dialect
-            lost = bool(dialect.is_disconnect(error, self._cursor.connection, self._cursor))
-            raise DBAPIError.instance(
-                what,
-                None,
-                error,
-                psycopg2.Error,
-                hide_parameters=True,
-                connection_invalidated=lost,
-            ) from None
 
 
 class BatchSession:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg2
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -76,6 +77,29 @@ def database_is_away(error: Exception) -> bool:
 
 # Without a code the connection broke; class 57P is the server shutting down, crashing or starting.
 _GOING_AWAY = {None, "57P01", "57P02", "57P03"}
+
+
+@contextmanager
+def driver_errors(connection: Connection, cursor: Any, statement: str) -> Iterator[None]:
+    """While a driver's cursor is used directly, let its errors be SQLAlchemy's, as everywhere else.
+
+    A connection that broke is invalidated. statement says what was run, without its values.
+    """
+    try:
+        yield
+    except psycopg2.Error as error:
+        dialect: Any = connection.dialect
+        lost = bool(dialect.is_disconnect(error, cursor.connection, cursor))
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            statement,
+            None,
+            error,
+            psycopg2.Error,
+            hide_parameters=True,
+            connection_invalidated=lost,
+        ) from None
 
 
 def array(values: Iterable[object]) -> str:

@@ -287,7 +287,7 @@ async def test_of_wallets_attached_at_once_the_first_stays_the_first(shop: Shop)
     with transaction(pool) as waiting:
         assert directory.wallets_of_member(waiting, member_id) == []
         with transaction(pool) as holding:
-            directory.lock_member(holding, member_id)
+            directory.lock_members(holding, [member_id])
             issuing = asyncio.create_task(asyncio.to_thread(issue, waiting, member_id, card))
             await eventually(shop.waiting_for_locks, what="waiting for the member")
             first = directory.next_wallet(holding)

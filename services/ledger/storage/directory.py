@@ -84,10 +84,15 @@ def owner_of(connection: Connection, wallet_id: int) -> str | None:
     return found
 
 
-def lock_member(connection: Connection, member_id: str) -> None:
-    """One change of a member's wallets at a time, also before the first is there."""
+def lock_members(connection: Connection, member_ids: Sequence[str]) -> None:
+    """One change of these members' wallets or tiers at a time, also before the first is there; in
+    an order that cannot deadlock.
+    """
     connection.exec_driver_sql(
-        "SELECT pg_advisory_xact_lock(hashtextextended('member ' || %s, 0))", (member_id,)
+        "SELECT pg_advisory_xact_lock(hashtextextended('member ' || id, 0))"
+        " FROM (SELECT id FROM unnest(%s::text[]) AS id"
+        " ORDER BY hashtextextended('member ' || id, 0)) AS ordered",
+        (text_array(member_ids),),
     )
 
 

@@ -50,16 +50,6 @@ def add_rules(connection: Connection, rules: TierRules) -> None:
     )
 
 
-def lock_members(connection: Connection, member_ids: Sequence[str]) -> None:
-    """One change of these members' wallets or tiers at a time, in an order that cannot deadlock."""
-    connection.exec_driver_sql(
-        "SELECT pg_advisory_xact_lock(hashtextextended('member ' || id, 0))"
-        " FROM (SELECT id FROM unnest(%s::text[]) AS id"
-        " ORDER BY hashtextextended('member ' || id, 0)) AS ordered",
-        (text_array(member_ids),),
-    )
-
-
 def add_member_tiers(connection: Connection, tiers: Sequence[MemberTier]) -> None:
     """What is said anew of the same moment replaces what was said before."""
     connection.exec_driver_sql(

@@ -23,7 +23,7 @@ def first_wallet(
 ) -> int:
     """The wallet a member's points go to by default; made for a member who has none yet."""
     with transaction(database) as connection:
-        directory.lock_member(connection, member_id)
+        directory.lock_members(connection, [member_id])
         owned = directory.wallets_of_member(connection, member_id)
         if owned:
             return owned[0]
@@ -46,7 +46,7 @@ def issue_card(
     A member's further cards credit the first wallet, except one that comes with a wallet of its
     own.
     """
-    directory.lock_member(connection, member_id)
+    directory.lock_members(connection, [member_id])
     owned = directory.wallets_of_member(connection, member_id)
     wallet_id = owned[0] if owned else directory.next_wallet(connection)
     # Added before it is looked up: a till may be giving this very card a provisional wallet, and

@@ -16,7 +16,7 @@ def note_rules(connection: Connection, rules: TierRules) -> None:
 def change_tiers(connection: Connection, changes: Sequence[MemberTier]) -> None:
     """Let sales of these members from the effective times on earn by their new tiers."""
     members = sorted({change.member_id for change in changes})
-    tiers.lock_members(connection, members)
+    directory.lock_members(connection, members)
     tiers.add_member_tiers(connection, changes)
     copy_to_wallets(connection, directory.wallets_of_members(connection, members))
 

@@ -6,11 +6,11 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
-import psycopg2
 import psycopg2.extensions
 from numpy.typing import NDArray
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+
+from services.plumbing.database import driver_errors
 
 # The binary format of COPY, as PostgreSQL's manual gives it: a signature, flags and the length of
 # an extension; then a count of fields and, for each field, its length and its bytes; at last a
@@ -70,19 +70,5 @@ def _copy(connection: Connection, query: str) -> memoryview:
 def _copy_expert(connection: Connection, statement: str, data: io.BytesIO) -> None:
     """Refuses: what a statement refuses, as SQLAlchemy says it."""
     driver: Any = connection.connection
-    with closing(driver.cursor()) as cursor:
-        try:
-            cursor.copy_expert(statement, data)
-        except psycopg2.Error as error:
-            dialect: Any = connection.dialect
-            lost = bool(dialect.is_disconnect(error, driver.dbapi_connection, cursor))
-            if lost:
-                connection.invalidate(error)
-            raise DBAPIError.instance(
-                "COPY",
-                None,
-                error,
-                psycopg2.Error,
-                hide_parameters=True,
-                connection_invalidated=lost,
-            ) from None
+    with closing(driver.cursor()) as cursor, driver_errors(connection, cursor, "COPY"):
+        cursor.copy_expert(statement, data)
