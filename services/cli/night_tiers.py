@@ -28,7 +28,9 @@ class TiersStep:
         token: str,
         tiering_database_url: str,
         ledger_database_url: str,
+        call_seconds_max: float = CALL_SECONDS_MAX,
         hear_seconds_max: float = HEAR_SECONDS_MAX,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._metadata = bearer(token)
         self._opened = ExitStack()
@@ -38,9 +40,9 @@ class TiersStep:
             source="ledger",
             source_url=ledger_database_url,
             seconds_max=hear_seconds_max,
-            poll_seconds=POLL_SECONDS,
+            poll_seconds=poll_seconds,
         )
-        self._channel = channel(address, seconds_max=CALL_SECONDS_MAX)
+        self._channel = channel(address, seconds_max=call_seconds_max)
         self._tiers = tiering_pb2_grpc.TierServiceStub(self._channel)
 
     def __enter__(self) -> "TiersStep":
@@ -63,9 +65,13 @@ class TiersStep:
         found = self._tiers.GetDay(request, metadata=self._metadata).first_open_day
         return date.fromisoformat(found) if found else None
 
-    def close(self, day: date) -> str:
+    def close_day(self, day: date) -> tiering_pb2.BusinessDay:
         """Refuses: NotHeard, RpcError."""
         self._hearing.wait()
         request = tiering_pb2.CloseDayRequest(day=day.isoformat())
-        closed = self._tiers.CloseDay(request, metadata=self._metadata).day
+        return self._tiers.CloseDay(request, metadata=self._metadata).day
+
+    def close(self, day: date) -> str:
+        """Refuses: NotHeard, RpcError."""
+        closed = self.close_day(day)
         return f"{closed.tier_changes:,} changes by {closed.documents:,} documents"

@@ -18,6 +18,8 @@ from services.plumbing.database import driver_errors
 COPY_CHUNK_BYTES = 1 << 18
 
 Row = tuple[Any, ...]
+# A statement to prepare: its name, the types of its parameters, and itself.
+Prepared = tuple[str, str, str]
 # A table with its columns, as in "schema.table (a, b)", and rows as binary_copy writes them.
 Rows = tuple[str, bytes]
 

@@ -5,12 +5,12 @@ from contextlib import ExitStack
 from datetime import date
 from types import TracebackType
 
-from loyalty.tiering.v1 import rules_pb2, rules_pb2_grpc, tiering_pb2, tiering_pb2_grpc
+from loyalty.tiering.v1 import rules_pb2, rules_pb2_grpc
 
 from services.cli.demo.enrolment import ENROL_TIME
 from services.cli.demo.requests import request_id
-from services.cli.hearing import Hearing
-from services.cli.service_table import SUBSCRIPTIONS
+from services.cli.hearing import HEAR_SECONDS_MAX, POLL_SECONDS, Hearing
+from services.cli.night_tiers import TiersStep
 from services.plumbing.grpc_client import bearer, channel
 
 CALL_SECONDS_MAX = 60.0
@@ -79,16 +79,26 @@ class TierDays:
     def __init__(
         self, *, tiering_address: str, token: str, database_urls: Mapping[str, str]
     ) -> None:
-        self._address = tiering_address
-        self._metadata = bearer(token)
-        self._urls = database_urls
+        self._step = TiersStep(
+            address=tiering_address,
+            token=token,
+            tiering_database_url=database_urls["tiering"],
+            ledger_database_url=database_urls["ledger"],
+            call_seconds_max=CALL_SECONDS_MAX,
+            hear_seconds_max=HEAR_SECONDS_MAX,
+            poll_seconds=POLL_SECONDS,
+        )
+        self._changes = Hearing(
+            consumer="ledger",
+            consumer_url=database_urls["ledger"],
+            source="tiering",
+            source_url=database_urls["tiering"],
+        )
         self._opened = ExitStack()
 
     def __enter__(self) -> "TierDays":
-        opened = self._opened.enter_context(channel(self._address, seconds_max=CALL_SECONDS_MAX))
-        self._tiers = tiering_pb2_grpc.TierServiceStub(opened)
-        self._sales = self._opened.enter_context(self._hearing("tiering", "ledger"))
-        self._changes = self._opened.enter_context(self._hearing("ledger", "tiering"))
+        self._opened.enter_context(self._step)
+        self._opened.enter_context(self._changes)
         return self
 
     def __exit__(
@@ -100,21 +110,9 @@ class TierDays:
         self._opened.__exit__(kind, error, traceback)
 
     def __call__(self, day: date) -> None:
-        self._sales.wait()
-        request = tiering_pb2.CloseDayRequest(day=day.isoformat())
-        closed = self._tiers.CloseDay(request, metadata=self._metadata).day
-        if closed.tier_changes:
+        if self._step.close_day(day).tier_changes:
             self.wait_until_tills_know()
 
     def wait_until_tills_know(self) -> None:
         """Wait until the ledger has applied every tier change that was announced."""
-        if ("ledger", "tiering") in SUBSCRIPTIONS:
-            self._changes.wait()
-
-    def _hearing(self, consumer: str, source: str) -> Hearing:
-        return Hearing(
-            consumer=consumer,
-            consumer_url=self._urls[consumer],
-            source=source,
-            source_url=self._urls[source],
-        )
+        self._changes.wait()

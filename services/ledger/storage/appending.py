@@ -11,12 +11,12 @@ for every row.
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from services.ledger.domain.documents import Document, DocumentType, Lot, LotId
 from services.ledger.domain.wallet import WalletState
 from services.plumbing import outbox
-from services.plumbing.batch_session import BatchTransaction
+from services.plumbing.batch_session import BatchTransaction, Prepared
 from services.plumbing.binary_copy import (
     EPOCH_MICROS,
     NULL,
@@ -58,31 +58,37 @@ def timestamp(micros: int) -> str:
     return (_EPOCH + timedelta(microseconds=micros)).isoformat()
 
 
-def prepare(batch: BatchTransaction, schema: str) -> None:
-    batch.prepare(
-        f"update_{schema}",
-        ", ".join(["bigint[]"] * 7),
-        f"""
-        UPDATE {schema}.wallets SET available = w.available, pending = w.pending,
-            qualifying = w.qualifying, lifetime = w.lifetime, overdrawn = w.overdrawn,
-            sequence = w.sequence
-        FROM unnest($1, $2, $3, $4, $5, $6, $7)
-            AS w (id, available, pending, qualifying, lifetime, overdrawn, sequence)
-        WHERE wallets.wallet_id = w.id""",
+@cache
+def prepared(schema: str) -> Sequence[Prepared]:
+    """What every batch of a shard runs."""
+    return (
+        (
+            f"update_{schema}",
+            ", ".join(["bigint[]"] * 7),
+            f"""
+            UPDATE {schema}.wallets SET available = w.available, pending = w.pending,
+                qualifying = w.qualifying, lifetime = w.lifetime, overdrawn = w.overdrawn,
+                sequence = w.sequence
+            FROM unnest($1, $2, $3, $4, $5, $6, $7)
+                AS w (id, available, pending, qualifying, lifetime, overdrawn, sequence)
+            WHERE wallets.wallet_id = w.id""",
+        ),
+        (
+            f"account_{schema}",
+            "bigint, smallint[], smallint[], bigint[]",
+            f"""
+            INSERT INTO {schema}.account_movements (batch_id, account, kind, points)
+            SELECT $1, * FROM unnest($2, $3, $4)""",
+        ),
+        (
+            f"batch_{schema}",
+            "bigint, timestamptz, timestamptz, integer, integer",
+            f"""
+            INSERT INTO {schema}.batches (batch_id, post_time, latest_sale_time, documents, entries)
+            VALUES ($1, $2, $3, $4, $5)""",
+        ),
+        (f"announce_{schema}", *outbox.prepared_insertion(schema)),
     )
-    batch.prepare(
-        f"account_{schema}",
-        "bigint, smallint[], smallint[], bigint[]",
-        f"INSERT INTO {schema}.account_movements (batch_id, account, kind, points)"
-        " SELECT $1, * FROM unnest($2, $3, $4)",
-    )
-    batch.prepare(
-        f"batch_{schema}",
-        "bigint, timestamptz, timestamptz, integer, integer",
-        f"INSERT INTO {schema}.batches (batch_id, post_time, latest_sale_time, documents, entries)"
-        " VALUES ($1, $2, $3, $4, $5)",
-    )
-    batch.prepare(f"announce_{schema}", *outbox.prepared_insertion(schema))
 
 
 def append(
@@ -99,7 +105,8 @@ def append(
     """
     batch_id = documents[0].document_id
     posted = [document for document in documents if not document.refused]
-    prepare(batch, schema)
+    for each in prepared(schema):
+        batch.prepare(*each)
     for statement, values in (
         _wallets(schema, posted, wallets),
         _accounts(schema, posted, batch_id),
@@ -110,7 +117,7 @@ def append(
             batch.later(statement, values)
     drawn = _drawn_lots(wallets)
     opened = {lot.id: lot for document in posted for lot in document.lots} if drawn else {}
-    touched, values = _touched_lots(schema, [each for each in drawn if each[1].id not in opened])
+    touched, values = _touched_lots(schema, [(w, lot) for w, lot in drawn if lot.id not in opened])
     if touched:
         batch.later(touched, values)
     # Lots that this batch opened and drew on are written as they are at its end.

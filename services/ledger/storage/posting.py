@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from sqlalchemy import Connection
 
@@ -13,7 +14,7 @@ from services.ledger.domain.documents import (
     RecordSale,
 )
 from services.ledger.domain.wallet import WalletState
-from services.plumbing.batch_session import BatchTransaction
+from services.plumbing.batch_session import BatchTransaction, Prepared
 from services.plumbing.database import array
 
 # Microseconds since 1970 into a timestamp, exactly.
@@ -38,6 +39,17 @@ class Known:
     tiers: dict[int, dict[str, str]] = field(default_factory=dict)
 
 
+@cache
+def locking(schema: str) -> Prepared:
+    return (
+        f"lock_{schema}",
+        "bigint[]",
+        f"""
+        SELECT wallet_id, available, pending, qualifying, lifetime, overdrawn, sequence, tiered
+        FROM {schema}.wallets WHERE wallet_id = ANY($1) ORDER BY wallet_id FOR UPDATE""",
+    )
+
+
 def lock_wallets(
     batch: BatchTransaction, schema: str, shard: int, wallet_ids: Sequence[int]
 ) -> dict[int, WalletState]:
@@ -47,12 +59,7 @@ def lock_wallets(
     Held besides, shared: the fence that publishing a policy holds alone.
     """
     ids = array(wallet_ids)
-    batch.prepare(
-        f"lock_{schema}",
-        "bigint[]",
-        "SELECT wallet_id, available, pending, qualifying, lifetime, overdrawn, sequence, tiered"
-        f" FROM {schema}.wallets WHERE wallet_id = ANY($1) ORDER BY wallet_id FOR UPDATE",
-    )
+    batch.prepare(*locking(schema))
     batch.later(f"SELECT pg_advisory_xact_lock_shared({FENCE_CLASS}, {shard})")
     rows = batch.rows(f"EXECUTE lock_{schema}(%s)", (ids,))
     if len(rows) < len(wallet_ids):
@@ -101,6 +108,11 @@ KNOWN = f"""
         ORDER BY tier_group, effective_time DESC) AS t"""
 
 
+@cache
+def knowing(schema: str) -> Prepared:
+    return f"known_{schema}", KNOWN_PARAMETERS, KNOWN.format(schema=schema)
+
+
 def find_known(
     batch: BatchTransaction,
     schema: str,
@@ -113,7 +125,7 @@ def find_known(
     """
     sales = [(i, c) for i, c in enumerate(commands) if isinstance(c, RecordSale)]
     tiered = [(i, c) for i, c in sales if wallets[c.wallet_id].tiered]
-    batch.prepare(f"known_{schema}", KNOWN_PARAMETERS, KNOWN.format(schema=schema))
+    batch.prepare(*knowing(schema))
     rows = batch.rows(
         f"EXECUTE known_{schema}(%s, %s, %s, %s, %s, %s, %s, %s)",
         (
