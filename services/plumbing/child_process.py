@@ -33,6 +33,17 @@ class Account:
         return cls(entry.pw_uid, entry.pw_gid)
 
 
+def bound(
+    command: Sequence[str], *, end_signal: signal.Signals, account: Account | None = None
+) -> list[str]:
+    """A command that gets end_signal, on Linux, when the thread that started it ends."""
+    user, group = (
+        (str(account.user_id), str(account.group_id)) if account else (bound_exec.KEEP,) * 2
+    )
+    watching = [sys.executable, "-I", "-S", bound_exec.__file__]
+    return [*watching, str(int(end_signal)), str(os.getpid()), user, group, *command]
+
+
 def start(
     command: Sequence[str],
     *,
@@ -47,24 +58,13 @@ def start(
     On Linux it gets end_signal when this process ends, in whatever way. The program is an absolute
     path.
     """
-    user, group = (
-        (str(account.user_id), str(account.group_id)) if account else (bound_exec.KEEP,) * 2
-    )
-    bound = [
-        sys.executable,
-        "-I",
-        "-S",
-        bound_exec.__file__,
-        str(int(end_signal)),
-        str(os.getpid()),
-    ]
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _put_aside_when_large(log)
 
     def popen() -> subprocess.Popen[bytes]:
         with log.open("ab") as output:
             return subprocess.Popen(  # noqa: S603 — the caller's own programs
-                [*bound, user, group, *command],
+                bound(command, end_signal=end_signal, account=account),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from uuid import UUID
 
-from services.plumbing import bound_exec, telemetry
+from services.plumbing import child_process, telemetry
 from services.plumbing.config import LogSettings, read
 from services.plumbing.database import engine
 from services.tiering.domain.refusals import PreviewFailed, PreviewNotFound, PreviewUnderWay
@@ -66,9 +66,8 @@ class PreviewProcesses:
         )
 
     def _command(self, preview_id: UUID) -> Sequence[str]:
-        bound = (sys.executable, "-I", "-S", bound_exec.__file__, str(int(END)), str(os.getpid()))
         computing = (sys.executable, "-m", "services.tiering", "preview", preview_id.hex)
-        return (*bound, bound_exec.KEEP, bound_exec.KEEP, *computing)
+        return child_process.bound(computing, end_signal=END)
 
 
 def main(preview_id: str) -> None:
