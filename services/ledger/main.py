@@ -12,8 +12,12 @@ from loyalty.ledger.v1 import (
     earn_policy_pb2_grpc,
     ledger_pb2,
     ledger_pb2_grpc,
+    night_pb2,
+    night_pb2_grpc,
     point_of_sale_pb2,
     point_of_sale_pb2_grpc,
+    points_pb2,
+    points_pb2_grpc,
 )
 from sqlalchemy import Engine
 
@@ -25,13 +29,19 @@ from services.ledger.committing import (
     ThreadCommitter,
     now_micros,
 )
+from services.ledger.overdue import OverdueHolds
 from services.ledger.rpc.earn_policies import EarnPolicies
+from services.ledger.rpc.holdings import Holdings
 from services.ledger.rpc.ledger import Ledger
+from services.ledger.rpc.night import Night
 from services.ledger.rpc.point_of_sale import PointOfSale
+from services.ledger.rpc.points import Points
 from services.ledger.settings import LedgerSettings
 from services.ledger.shards import Shards
 from services.ledger.storage import shards as shard_storage
 from services.ledger.usecases import attach
+from services.ledger.usecases.lots import Lots
+from services.ledger.usecases.night import Nights
 from services.ledger.usecases.policies import Policies
 from services.ledger.usecases.quote import Quotes
 from services.ledger.usecases.read import Reading
@@ -63,8 +73,10 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
         domain=DOMAIN,
     )
     watch_outboxes(database, count)
+    overdue = OverdueHolds(shards, Nights(database, now_micros))
 
     async def close() -> None:
+        await overdue.close()
         await shards.close()
         await asyncio.to_thread(cards.close)
         for used in (database, listening):
@@ -80,9 +92,14 @@ def services(
     quotes = Quotes(database, count, settings.limits, now_micros)
     point_of_sale = PointOfSale(shards=shards, cards=cards, quotes=quotes)
     policies = EarnPolicies(Policies(database, events.policy_published))
+    reading = Reading(database, count)
+    holdings = Holdings(reading)
+    points = Points(shards=shards, holdings=holdings, lots=Lots(database, count))
+    night = Night(shards=shards, nights=Nights(database, now_micros))
     ledger = Ledger(
         shards=shards,
-        reading=Reading(database, count),
+        reading=reading,
+        holdings=holdings,
         first_wallet=lambda member_id: attach.first_wallet(
             database, member_id, now=datetime.now(UTC), announce=events.wallet_attached
         ),
@@ -91,6 +108,8 @@ def services(
         "sales": point_of_sale_pb2.DESCRIPTOR.services_by_name["PointOfSaleService"],
         "policies": earn_policy_pb2.DESCRIPTOR.services_by_name["EarnPolicyService"],
         "ledger": ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"],
+        "points": points_pb2.DESCRIPTOR.services_by_name["PointsService"],
+        "night": night_pb2.DESCRIPTOR.services_by_name["NightService"],
     }
     return [
         grpc_server.Service(
@@ -108,6 +127,14 @@ def services(
         grpc_server.Service(
             names["ledger"].full_name,
             lambda server: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger, server),
+        ),
+        grpc_server.Service(
+            names["points"].full_name,
+            lambda server: points_pb2_grpc.add_PointsServiceServicer_to_server(points, server),
+        ),
+        grpc_server.Service(
+            names["night"].full_name,
+            lambda server: night_pb2_grpc.add_NightServiceServicer_to_server(night, server),
         ),
     ]
 

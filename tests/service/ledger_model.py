@@ -1,5 +1,6 @@
 """What a ledger should answer, in a few plain rules that share nothing with the ledger."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 NOW = 1_767_225_600_000_000
@@ -79,6 +80,8 @@ class Wallet:
     lifetime: int = 0
     owed: int = 0
     posted: int = 0
+    # Whether it came into being: a return alone makes no wallet, and nothing remembers it.
+    made: bool = False
     sales: dict[str, Sold] = field(default_factory=dict)
     replies: dict[str, tuple[str, Reply]] = field(default_factory=dict)
 
@@ -139,8 +142,17 @@ class Model:
     def wallet(self, number: int) -> Wallet:
         return self.wallets.setdefault(number, Wallet())
 
+    def ask_all(self, batch: Sequence[SaleAsked | ReturnAsked | AdjustAsked]) -> list[Reply]:
+        """What the requests of one batch are answered."""
+        for asked in batch:
+            if not isinstance(asked, ReturnAsked):
+                self.wallet(asked.wallet).made = True
+        return [self.ask(asked) for asked in batch]
+
     def ask(self, asked: SaleAsked | ReturnAsked | AdjustAsked) -> Reply:
         wallet = self.wallet(asked.wallet)
+        if not wallet.made:
+            return Reply("UNKNOWN_SALE")
         if asked.request_id in wallet.replies:
             body, reply = wallet.replies[asked.request_id]
             return reply if body == asked.body else Reply("REQUEST_ID_REUSED")

@@ -85,7 +85,8 @@ def test_lot_that_holds_another_number_is_named(audit_after: Audit) -> None:
 
 def test_lot_below_zero_is_named(audit_after: Audit) -> None:
     found = audit_after(
-        "ALTER TABLE ledger_00.lots DROP CONSTRAINT lots_check;"
+        "ALTER TABLE ledger_00.lots DROP CONSTRAINT lots_check,"
+        " DROP CONSTRAINT lots_held_check;"
         "UPDATE ledger_00.lots SET remaining = -1 WHERE wallet_id = 4 AND document_id = 9"
     )
     assert found == {

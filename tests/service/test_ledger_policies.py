@@ -94,6 +94,15 @@ def rich() -> contract.EarnPolicy:
             shipping_earns=True,
             services_earn=True,
         ),
+        life=contract.PointLife(
+            pending_days=14,
+            expiry=contract.PointLife.EXPIRY_QUARTER_END,
+            expiry_count=12,
+            last_instant_counts=True,
+            burn_order=contract.PointLife.BURN_ORDER_OLDEST,
+            shortfall=contract.PointLife.SHORTFALL_CLAMP,
+            refund_grace_days=60,
+        ),
     )
 
 

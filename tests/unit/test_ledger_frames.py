@@ -23,6 +23,7 @@ from services.ledger.domain.documents import (
     RecordSale,
     ReturnedLine,
 )
+from services.ledger.domain.point_life import Term
 from services.ledger.domain.policy import PointKind
 from services.plumbing.settling import CommitUnknown
 
@@ -50,7 +51,7 @@ DOCUMENT = Document(
     entries=[
         Entry(1, PointKind.REDEEMABLE, Account.ISSUANCE, 2, "base", 2, (1, 2), 299, "a point")
     ],
-    lots=[Lot(3, 1, 2, 1, SALE.business_time, 10**15)],
+    lots=[Lot(3, 1, 2, 1, SALE.business_time, Term(expire_time=10**15))],
     lot_uses=[LotUse(1, (3, 1), 1)],
 )
 

@@ -9,12 +9,21 @@ import msgspec
 
 from services.ledger.domain.basket import lines_from_json
 from services.ledger.domain.circumstances import Rules
-from services.ledger.domain.documents import Account, Document, DocumentType, Entry, Original
+from services.ledger.domain.documents import (
+    Account,
+    Document,
+    DocumentType,
+    Entry,
+    Hold,
+    Original,
+    Refunded,
+)
 from services.ledger.domain.earning import Grant
 from services.ledger.domain.policy import Clawback, PointKind
 from services.ledger.domain.returning import TakenBack, changed_grants, part_of
 from services.plumbing.errors import Refused
 
+REDEEMABLE = PointKind.REDEEMABLE
 # A rule, a kind, and its points.
 Effect = tuple[str, PointKind, int]
 
@@ -31,6 +40,8 @@ def check_document(document: Document, original: Original | None, rules: Rules) 
     """Recompute a document. original is the sale of a return as it was before that return."""
     if document.type is DocumentType.ADJUSTMENT:
         return Check((), tuple(adjustment_differences(document)))
+    if document.type in LIVED:
+        return Check((), tuple(lived_differences(document)))
     if not rules.book.has(document.policy_version):
         return Check((), (f"policy version {document.policy_version} does not exist",))
     try:
@@ -141,6 +152,43 @@ def return_differences(document: Document, expected: Sequence[Effect]) -> Iterat
         yield f"{document.points_forgiven} points forgiven, recomputed {forgiven}"
     if any(entry.account is not Account.ISSUANCE for entry in document.entries):
         yield "an entry is not against issuance"
+
+
+# Documents of points that are spent, given back and grow old, with the account their entries are
+# against; None where they have no entries.
+LIVED = {
+    DocumentType.HOLD: None,
+    DocumentType.RELEASE: None,
+    DocumentType.ACTIVATION: None,
+    DocumentType.BURN: Account.REDEMPTION,
+    DocumentType.REFUND: Account.REDEMPTION,
+    DocumentType.EXPIRY: Account.BREAKAGE,
+}
+
+
+def lived_differences(document: Document) -> Iterator[str]:
+    """What they moved is what they say."""
+    account = LIVED[document.type]
+    if any(e.account is not account or e.kind is not REDEEMABLE for e in document.entries):
+        yield "its entries are against another account"
+    moved = sum(entry.points for entry in document.entries)
+    try:
+        said = said_points(document)
+    except msgspec.MsgspecError:
+        yield "what it is about cannot be read"
+        return
+    if said is not None and moved != said:
+        yield f"it moved {moved} points and says {said}"
+
+
+def said_points(document: Document) -> int | None:
+    """The points a document says it moved; None where only its lots tell."""
+    if document.type is DocumentType.BURN:
+        return -msgspec.json.decode(document.lines_json, type=Hold).captured
+    if document.type is DocumentType.REFUND:
+        parts = msgspec.json.decode(document.lines_json, type=list[Refunded])
+        return sum(part.points for part in parts)
+    return None
 
 
 def adjustment_differences(document: Document) -> Iterator[str]:

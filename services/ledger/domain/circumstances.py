@@ -10,6 +10,7 @@ from services.ledger.domain.documents import (
     Document,
 )
 from services.ledger.domain.earning import Earning, tier_title
+from services.ledger.domain.point_life import NO_LIMITS, PointLife
 from services.ledger.domain.policy import Policy, PolicyBook
 from services.ledger.domain.standing import TIER_RULE, TierBook
 
@@ -40,6 +41,11 @@ class Rules:
         if not version:
             return ""
         return next((r.title for r in self.book.version(version).rules if r.rule == rule), "")
+
+    def life_at(self, business_time: int) -> PointLife:
+        """How points live by the policy in force; without one they live for ever."""
+        policy = self.book.in_force(business_time)
+        return policy.life if policy else NO_LIMITS
 
     def earning(self, version: int) -> Earning:
         return self._earnings[version]

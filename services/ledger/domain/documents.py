@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from services.ledger.domain.basket import Line, Sale
+from services.ledger.domain.point_life import FOREVER, Term
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.standing import NO_STANDING, Standing
 
@@ -30,6 +31,15 @@ class DocumentType(enum.IntEnum):
     VOID = 3
     ADJUSTMENT = 4
     TRANSFER = 5
+    # Points set aside, burned, and made available again.
+    HOLD = 6
+    BURN = 7
+    RELEASE = 8
+    # Pending points that became available, and lots whose time was over.
+    ACTIVATION = 9
+    EXPIRY = 10
+    # Burned points given back.
+    REFUND = 11
 
 
 class CardState(enum.IntEnum):
@@ -106,7 +116,84 @@ class AdjustPoints(msgspec.Struct, frozen=True, array_like=True, tag_field="fram
     business_time: int
 
 
-Command = RecordSale | RecordReturn | AdjustPoints
+class HoldPoints(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="hold"):
+    """Asks to set points aside. life in microseconds of the clock, not of business time."""
+
+    wallet_id: int
+    request_id: str
+    body_hash: str
+    points: int
+    purpose: str
+    life: int
+    actor: str
+    business_time: int
+
+
+class CapturePoints(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="capture"):
+    """Asks to burn held points; all of them when points are zero."""
+
+    wallet_id: int
+    request_id: str
+    body_hash: str
+    hold_id: int
+    points: int
+    actor: str
+
+
+class ReleaseHold(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="release"):
+    """Asks to make held points available again."""
+
+    wallet_id: int
+    request_id: str
+    body_hash: str
+    hold_id: int
+    actor: str
+
+
+class RefundPoints(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="refund"):
+    """Asks to give burned points back; all that are left of them when points are zero."""
+
+    wallet_id: int
+    request_id: str
+    body_hash: str
+    burn_id: int
+    points: int
+    reason: str
+    actor: str
+    business_time: int
+
+
+class ActivatePoints(
+    msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="activate"
+):
+    """Asks to make a wallet's pending points available whose time has come by business_time."""
+
+    wallet_id: int
+    request_id: str
+    body_hash: str
+    business_time: int
+
+
+class ExpirePoints(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="expire"):
+    """Asks to expire a wallet's lots whose time is over by business_time."""
+
+    wallet_id: int
+    request_id: str
+    body_hash: str
+    business_time: int
+
+
+Command = (
+    RecordSale
+    | RecordReturn
+    | AdjustPoints
+    | HoldPoints
+    | CapturePoints
+    | ReleaseHold
+    | RefundPoints
+    | ActivatePoints
+    | ExpirePoints
+)
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -133,6 +220,7 @@ class Balance(msgspec.Struct, frozen=True, gc=False, array_like=True):
     pending: int = 0
     qualifying: int = 0
     lifetime: int = 0
+    held: int = 0
 
 
 # A lot is named by the entry that opened it: the document's id and the entry's ordinal.
@@ -147,19 +235,70 @@ class Lot(msgspec.Struct, frozen=True, gc=False, array_like=True):
     points: int
     remaining: int
     earn_time: int
-    expire_time: int | None = None
+    term: Term = FOREVER
+    # Not spendable yet: a night makes it so when its available_time has come.
+    pending: bool = False
+    # Of the remaining points, those that holds have set aside.
+    held: int = 0
 
     @property
     def id(self) -> LotId:
         return self.document_id, self.ordinal
 
+    @property
+    def free(self) -> int:
+        return self.remaining - self.held
+
 
 class LotUse(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Points an entry took from a lot."""
+    """Points an entry took from a lot, or gave back to it (negative). Of ordinal zero: what a
+    wallet owed, repaid out of points that became available.
+    """
 
     ordinal: int
     lot: LotId
     points: int
+
+
+class HoldState(enum.IntEnum):
+    OPEN = 1
+    CAPTURED = 2
+    RELEASED = 3
+    # Released when its life was over.
+    EXPIRED = 4
+
+
+class LotPart(msgspec.Struct, frozen=True, array_like=True):
+    """Points of a lot."""
+
+    lot: LotId
+    points: int
+
+
+class Hold(msgspec.Struct, frozen=True, array_like=True):
+    """Points set aside, named by the document that did it; parts stand in the order they will be
+    burned.
+    """
+
+    hold_id: int
+    points: int
+    business_time: int
+    # By the clock: after it the points cannot be captured.
+    expire_time: int
+    purpose: str
+    parts: tuple[LotPart, ...]
+    state: HoldState = HoldState.OPEN
+    captured: int = 0
+    burn_id: int = 0
+
+
+class Refunded(msgspec.Struct, frozen=True, array_like=True):
+    """Burned points given back: of which lot, and into which lot."""
+
+    source: LotId
+    target: LotId
+    points: int
+    expire_time: int | None
 
 
 class Document(
@@ -180,6 +319,8 @@ class Document(
     terminal: str = ""
     receipt_number: str = ""
     currency: str = ""
+    # What the document is about: the basket's Lines, what a return has TakenBack, a Hold as it
+    # was left, what was Refunded, the LotParts that became available.
     lines_json: str = "[]"
     amount: int = 0
     flags: int = 0
@@ -207,6 +348,19 @@ class Document(
     @property
     def refused(self) -> bool:
         return bool(self.refusal)
+
+
+class Burn(msgspec.Struct, frozen=True):
+    """Burned points as a refund sees them: what of each lot was not given back before, in the
+    order it was burned.
+    """
+
+    burn_id: int
+    parts: tuple[LotPart, ...]
+
+    @property
+    def points(self) -> int:
+        return sum(part.points for part in self.parts)
 
 
 class Original(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from services.ledger.domain.point_life import NO_LIMITS, Expiry, PointLife
 from services.ledger.domain.standing import TIER_RULE
 from services.plumbing.errors import FieldViolation, Invalid
 
@@ -59,6 +60,8 @@ class Clawback(enum.IntEnum):
 
     WITHIN_BALANCE = 1
     ALLOW_NEGATIVE = 2
+    # Only what is still pending of the sale is taken back.
+    PENDING_ONLY = 3
 
 
 class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -132,6 +135,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     eligible_minor_min: int = 0
     points_per_sale_max: int = 0
     settings: Settings = Settings()
+    life: PointLife = NO_LIMITS
     description: str = ""
     publisher: str = ""
     publish_time: int = 0
@@ -192,6 +196,16 @@ def check_rule(where: str, rule: Rule) -> list[FieldViolation]:
     return violations
 
 
+def check_life(life: PointLife) -> list[FieldViolation]:
+    """What is wrong with how long points live."""
+    counted = life.expiry in (Expiry.DAYS, Expiry.MONTHS, Expiry.INACTIVITY)
+    if counted and not life.expiry_count:
+        return [FieldViolation("policy.life.expiry_count", "must be above 0 for this expiry")]
+    if life.expiry is Expiry.NEVER and life.expiry_count:
+        return [FieldViolation("policy.life.expiry", "is missing for the count given")]
+    return []
+
+
 def check(policy: Policy) -> None:
     """Refuses: PolicyInvalid, for what the message's own rules cannot say."""
     violations = []
@@ -216,6 +230,7 @@ def check(policy: Policy) -> None:
             violations.append(
                 FieldViolation(f"policy.exclusions[{position}]", "would exclude everything")
             )
+    violations += check_life(policy.life)
     if violations:
         first = violations[0]
         raise PolicyInvalid(f"{first.field} {first.description}", violations=violations)

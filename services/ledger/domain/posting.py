@@ -3,25 +3,34 @@
 Pure; time is an argument.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
-from services.ledger.domain import refusals
+from services.ledger.domain import aging, refusals, spending
 from services.ledger.domain.circumstances import Circumstances, check_time
 from services.ledger.domain.documents import (
     Account,
+    ActivatePoints,
     AdjustPoints,
+    Burn,
+    CapturePoints,
     Command,
     Document,
     DocumentType,
     Entry,
+    ExpirePoints,
+    HoldPoints,
     Lot,
     LotUse,
     Original,
     RecordReturn,
     RecordSale,
+    RefundPoints,
+    ReleaseHold,
 )
+from services.ledger.domain.point_life import term
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.returning import record_return
 from services.ledger.domain.selling import NO_TIER, record_sale
@@ -37,6 +46,7 @@ def decide(
     circumstances: Circumstances,
     *,
     original: Original | None = None,
+    burn: Burn | None = None,
     tiers: Mapping[str, str] = NO_TIER,
     duplicate: bool = False,
 ) -> Document:
@@ -44,11 +54,15 @@ def decide(
     they are remembered.
     """
     try:
-        if isinstance(command, RecordSale):
-            return record_sale(command, wallet, circumstances, tiers=tiers, duplicate=duplicate)
-        if isinstance(command, RecordReturn):
-            return record_return(command, wallet, circumstances, original)
-        return adjust_points(command, wallet, circumstances)
+        match command:
+            case RecordSale():
+                return record_sale(command, wallet, circumstances, tiers=tiers, duplicate=duplicate)
+            case RecordReturn():
+                return record_return(command, wallet, circumstances, original)
+            case RefundPoints():
+                return spending.refund_points(command, wallet, circumstances, burn)
+            case _:
+                return DECISIONS[type(command)](command, wallet, circumstances)
     except Refused as refusal:
         return refused(command, wallet, circumstances, refusal)
 
@@ -58,6 +72,7 @@ def adjust_points(
 ) -> Document:
     """Refuses: InsufficientPoints, BusinessTimeInFuture, BusinessTimeTooOld."""
     check_time(command.business_time, circumstances)
+    life = circumstances.rules.life_at(command.business_time)
     document_id = circumstances.next_id()
     lots: list[Lot] = []
     uses: list[LotUse] = []
@@ -70,10 +85,19 @@ def adjust_points(
             )
         wallet.qualifying += command.points
     elif command.points > 0:
-        lot, uses = wallet.credit((document_id, 1), command.points, earn_time=command.business_time)
+        lived = term(life, command.business_time, wallet.enrol_day)
+        lot, uses = wallet.credit(
+            (document_id, 1),
+            command.points,
+            earn_time=command.business_time,
+            # Whoever gives points by hand means them to be there.
+            term=msgspec.structs.replace(lived, available_time=None),
+        )
         lots = [lot]
     else:
-        uses = wallet.burn(1, -command.points)
+        uses = wallet.burn(
+            1, -command.points, business_time=command.business_time, order=life.burn_order
+        )
     entry = Entry(1, command.kind, Account.ADJUSTMENT, command.points)
     return Document(
         document_id,
@@ -92,10 +116,31 @@ def adjust_points(
     )
 
 
+# What decides about commands that need no more than their wallet.
+DECISIONS: dict[type, Callable[[Any, WalletState, Circumstances], Document]] = {
+    AdjustPoints: adjust_points,
+    HoldPoints: spending.hold_points,
+    CapturePoints: spending.capture_points,
+    ReleaseHold: spending.release_hold,
+    ActivatePoints: aging.activate_points,
+    ExpirePoints: aging.expire_points,
+}
+REFUSED_TYPES = {
+    AdjustPoints: DocumentType.ADJUSTMENT,
+    HoldPoints: DocumentType.HOLD,
+    CapturePoints: DocumentType.BURN,
+    ReleaseHold: DocumentType.RELEASE,
+    RefundPoints: DocumentType.REFUND,
+    ActivatePoints: DocumentType.ACTIVATION,
+    ExpirePoints: DocumentType.EXPIRY,
+}
+
+
 def refused(
     command: Command, wallet: WalletState, circumstances: Circumstances, refusal: Refused
 ) -> Document:
     """The refusal as the journal remembers it: it names the reason and changes nothing."""
+    place = ("", "", "")
     if isinstance(command, RecordSale):
         kind, business_time = DocumentType.SALE, command.sale.business_time
         place = (command.sale.store, command.sale.terminal, command.sale.receipt_number)
@@ -104,7 +149,9 @@ def refused(
         business_time = command.business_time
         place = (command.store, command.terminal, command.receipt_number)
     else:
-        kind, business_time, place = DocumentType.ADJUSTMENT, command.business_time, ("", "", "")
+        kind = REFUSED_TYPES[type(command)]
+        # What is asked of a hold has no business time of its own.
+        business_time = getattr(command, "business_time", circumstances.now)
     said = msgspec.json.encode(
         {"reason": refusal.reason, "message": refusal.message, "metadata": refusal.metadata}
     )

@@ -19,6 +19,14 @@ def receipt_texts(entries: Sequence[Entry], balance: Balance) -> list[str]:
     return [first, f"Your balance: {counted(balance.available)}."]
 
 
+# What is said of documents that no sale is behind.
+LIVED = {
+    DocumentType.BURN: "{points} spent on {reason}",
+    DocumentType.REFUND: "{points} given back: {reason}",
+    DocumentType.EXPIRY: "{points} expired: nobody had spent them in time",
+}
+
+
 def counted(points: int) -> str:
     return f"{points:,} point{'' if abs(points) == 1 else 's'}"
 
@@ -28,6 +36,8 @@ def explanation(document: Document, entry: Entry) -> str:
     if document.type is DocumentType.ADJUSTMENT:
         return document.reason
     points = counted(abs(entry.points))
+    if document.type in LIVED:
+        return LIVED[document.type].format(points=points, reason=document.reason)
     if document.type is DocumentType.SALE:
         return f"{points} for {money(entry.basis, document.currency)}: {entry.title}"
     words = "taken back with the return" if entry.points < 0 else "given anew after the return"

@@ -61,6 +61,38 @@ class InsufficientPoints(errors.Unmet):
     reason = "INSUFFICIENT_POINTS"
 
 
+class HoldNotFound(errors.Missing):
+    reason = "HOLD_NOT_FOUND"
+
+
+class HoldExpired(errors.Unmet):
+    reason = "HOLD_EXPIRED"
+
+
+class HoldCaptured(errors.Unmet):
+    reason = "HOLD_CAPTURED"
+
+
+class HoldReleased(errors.Unmet):
+    reason = "HOLD_RELEASED"
+
+
+class CaptureExceedsHold(errors.Unmet):
+    reason = "CAPTURE_EXCEEDS_HOLD"
+
+
+class BurnNotFound(errors.Missing):
+    reason = "BURN_NOT_FOUND"
+
+
+class RefundExceedsBurn(errors.Unmet):
+    reason = "REFUND_EXCEEDS_BURN"
+
+
+class DayNotOver(errors.Unmet):
+    reason = "DAY_NOT_OVER"
+
+
 class WalletNotFound(errors.Missing):
     reason = "WALLET_NOT_FOUND"
 
@@ -103,5 +135,12 @@ REMEMBERED: dict[str, type[errors.Refused]] = {
         SaleHasReturns,
         ReturnBeforeSale,
         InsufficientPoints,
+        HoldNotFound,
+        HoldExpired,
+        HoldCaptured,
+        HoldReleased,
+        CaptureExceedsHold,
+        BurnNotFound,
+        RefundExceedsBurn,
     )
 }

@@ -22,6 +22,7 @@ from services.ledger.domain.documents import (
     RecordReturn,
 )
 from services.ledger.domain.earning import Earning, Grant
+from services.ledger.domain.point_life import Term, term
 from services.ledger.domain.policy import Clawback, PointKind
 from services.ledger.domain.selling import issued
 from services.ledger.domain.wallet import WalletState
@@ -176,8 +177,13 @@ def record_return(
     after = grants_of(original, left, earning)
     changes = changes_between(before, after)
     document_id = circumstances.next_id()
-    into_negative = clawback_of(circumstances, original) is Clawback.ALLOW_NEGATIVE
-    posted = post_changes(document_id, changes, wallet, original, into_negative=into_negative)
+    policy = earning.policy
+    lived = term(policy.life, original.business_time, wallet.enrol_day)
+    if lived.available_time is not None and lived.available_time <= command.business_time:
+        lived = msgspec.structs.replace(lived, available_time=None)
+    posted = post_changes(
+        document_id, changes, wallet, original, clawback=policy.settings.clawback, lived=lived
+    )
     return Document(
         document_id,
         command.wallet_id,
@@ -205,11 +211,6 @@ def record_return(
         tier_base_before=earning.tier_base(before),
         visits=0 if left else -1,
     )
-
-
-def clawback_of(circumstances: Circumstances, original: Original) -> Clawback:
-    policy = circumstances.rules.book.version(original.policy_version)
-    return policy.settings.clawback
 
 
 def changed_grants(
@@ -265,7 +266,8 @@ def post_changes(
     wallet: WalletState,
     original: Original,
     *,
-    into_negative: bool,
+    clawback: Clawback,
+    lived: Term,
 ) -> _Posted:
     """Post what a return changes: a lot where points come, a clawback where some go.
 
@@ -280,14 +282,18 @@ def post_changes(
             wallet.qualifying += points
         elif points > 0:
             lot, repaid = wallet.credit(
-                (document_id, ordinal), points, earn_time=original.business_time
+                (document_id, ordinal), points, earn_time=original.business_time, term=lived
             )
             posted.lots.append(lot)
             posted.uses += repaid
         else:
             own = own_lots(wallet, (original.document_id, *original.return_ids, document_id))
             uses, forgiven = wallet.claw_back(
-                ordinal, -points, own=own, into_negative=into_negative
+                ordinal,
+                -points,
+                own=own,
+                into_negative=clawback is Clawback.ALLOW_NEGATIVE,
+                pending_only=clawback is Clawback.PENDING_ONLY,
             )
             posted.uses += uses
             posted.forgiven += forgiven

@@ -18,6 +18,7 @@ from services.ledger.domain.documents import (
     RecordSale,
 )
 from services.ledger.domain.earning import Grant
+from services.ledger.domain.point_life import Term, term
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.wallet import WalletState
 
@@ -54,7 +55,9 @@ def record_sale(
         standing=standing,
     )
     document_id = circumstances.next_id()
-    entries, lots, uses = credit_grants(document_id, grants, wallet, sale.business_time)
+    lived = term(earning.policy.life, sale.business_time, wallet.enrol_day)
+    entries, lots, uses = credit_grants(document_id, grants, wallet, sale.business_time, lived)
+    wallet.note_activity(sale.business_time)
     return Document(
         document_id,
         command.wallet_id,
@@ -62,7 +65,7 @@ def record_sale(
         command.body_hash,
         SALE,
         sale.business_time,
-        Balance(wallet.available, wallet.pending, wallet.qualifying, wallet.lifetime),
+        Balance(wallet.available, wallet.pending, wallet.qualifying, wallet.lifetime, wallet.held),
         wallet.next_sequence(),
         sale.store,
         sale.terminal,
@@ -87,7 +90,11 @@ def flags_of(command: RecordSale, *, duplicate: bool) -> int:
 
 
 def credit_grants(
-    document_id: int, grants: Sequence[Grant], wallet: WalletState, business_time: int
+    document_id: int,
+    grants: Sequence[Grant],
+    wallet: WalletState,
+    business_time: int,
+    lived: Term,
 ) -> tuple[list[Entry], list[Lot], list[LotUse]]:
     """Post grants to a wallet: an entry for each rule and kind, a lot for each redeemable one."""
     entries: list[Entry] = []
@@ -99,7 +106,7 @@ def credit_grants(
             entries.append(issued(ordinal, kind, grant.points, grant))
             if kind is REDEEMABLE:
                 lot, repaid = wallet.credit(
-                    (document_id, ordinal), grant.points, earn_time=business_time
+                    (document_id, ordinal), grant.points, earn_time=business_time, term=lived
                 )
                 lots.append(lot)
                 uses += repaid

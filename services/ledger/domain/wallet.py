@@ -1,19 +1,31 @@
-"""A wallet and its lots: what credits, burns and clawbacks do to them."""
+"""A wallet and its lots: what credits, holds, burns, clawbacks and the night do to them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from services.ledger.domain.documents import Balance, Lot, LotId, LotUse
+import msgspec
+
+from services.ledger.domain.documents import Balance, Hold, Lot, LotId, LotPart, LotUse
+from services.ledger.domain.point_life import (
+    FOREVER,
+    MICROS_PER_DAY,
+    BurnOrder,
+    Term,
+    lives_until,
+)
 from services.ledger.domain.refusals import InsufficientPoints
+
+# The ordinal of what a wallet owed and repaid out of points that no entry gave.
+REPAID = 0
 
 
 @dataclass(slots=True)
 class WalletState:
     """A wallet as one batch sees it, changed by each of its documents in turn.
 
-    Redeemable balance = what the lots still hold - what was taken beyond them (overdrawn);
-    overdrawn is zero while any
-    lot holds something. lots is complete only where a command of the batch draws on them.
+    What the lots still hold = available + pending + held + what was taken beyond the lots
+    (overdrawn). overdrawn is zero while any lot has free points that are not pending. lots is
+    complete only where a command of the batch draws on them.
     """
 
     wallet_id: int
@@ -26,89 +38,248 @@ class WalletState:
     sequence: int = 0
     # Whether the member's tiers are kept for it.
     tiered: bool = False
+    held: int = 0
+    # Days since 1970 when its member last did something and when they enrolled, if ever.
+    active_day: int | None = None
+    enrol_day: int | None = None
     lots: dict[LotId, Lot] = field(default_factory=dict)
-    # Lots whose remaining points changed, to be written.
+    # Lots that changed, to be written.
     touched: set[LotId] = field(default_factory=set)
+    holds: dict[int, Hold] = field(default_factory=dict)
+    # Holds that were made or changed, to be written.
+    touched_holds: set[int] = field(default_factory=set)
 
     @property
     def balance(self) -> Balance:
-        return Balance(self.available, self.pending, self.qualifying, self.lifetime)
+        return Balance(self.available, self.pending, self.qualifying, self.lifetime, self.held)
 
     def next_sequence(self) -> int:
         self.sequence += 1
         return self.sequence
 
+    def note_activity(self, business_time: int) -> None:
+        """The member did something at a business time: lots may live on with it."""
+        day = business_time // MICROS_PER_DAY
+        if self.active_day is None or day > self.active_day:
+            self.active_day = day
+
     def credit(
-        self, lot_id: LotId, points: int, *, earn_time: int, expire_time: int | None = None
+        self, lot_id: LotId, points: int, *, earn_time: int, term: Term = FOREVER
     ) -> tuple[Lot, list[LotUse]]:
-        """Open a lot of available points. What the wallet owes from before is repaid out of
-        it first.
+        """Open a lot, pending where its term says so. What the wallet owes from before is repaid
+        out of it first, unless it is pending.
         """
+        self.lifetime += points
+        if term.available_time is not None:
+            self.pending += points
+            lot = Lot(*lot_id, points, points, earn_time, term, pending=True)
+            self.lots[lot_id] = lot
+            return lot, []
+        self.available += points
         repaid = min(points, self.overdrawn)
         self.overdrawn -= repaid
-        self.available += points
-        self.lifetime += points
-        lot = Lot(*lot_id, points, points - repaid, earn_time, expire_time)
+        lot = Lot(*lot_id, points, points - repaid, earn_time, term)
         self.lots[lot_id] = lot
         return lot, [LotUse(lot_id[1], lot_id, repaid)] if repaid else []
 
-    def burn(self, ordinal: int, points: int) -> list[LotUse]:
-        """Spend points, from the lots that expire soonest. Refuses: InsufficientPoints."""
-        if points > self.available:
-            raise InsufficientPoints(
-                f"{points} points wanted, {max(self.available, 0)} available",
-                wanted=str(points),
-                available=str(self.available),
-            )
-        uses, _ = self._draw(ordinal, points, soonest_expiry_first(self.lots.values()))
+    def open_lot(self, lot_id: LotId, points: int, *, earn_time: int, term: Term) -> Lot:
+        """Open a lot of points that were earned before, for those that are given back."""
+        lot = Lot(*lot_id, points, points, earn_time, term)
+        self.lots[lot_id] = lot
+        self.available += points
+        return lot
+
+    def spendable(self, business_time: int, order: BurnOrder) -> list[Lot]:
+        """Lots with points that can be spent at a time, in the order they are."""
+        usable = [
+            lot
+            for lot in self.lots.values()
+            if lot.free and not lot.pending and not self.is_over(lot, business_time)
+        ]
+        return in_burn_order(usable, order)
+
+    def is_over(self, lot: Lot, business_time: int) -> bool:
+        """Whether a lot's time is over at a time."""
+        expire_time = self.expire_time(lot)
+        return expire_time is not None and expire_time <= business_time
+
+    def expire_time(self, lot: Lot) -> int | None:
+        """When a lot expires, as things stand: activity prolongs some."""
+        term = lot.term
+        if term.expire_time is None:
+            return None
+        return lives_until(term.expire_time, term.inactive_months, self.active_day)
+
+    def burn(
+        self, ordinal: int, points: int, *, business_time: int, order: BurnOrder
+    ) -> list[LotUse]:
+        """Spend points. Refuses: InsufficientPoints."""
+        lots = self.spendable(business_time, order)
+        require(points, available=sum(lot.free for lot in lots))
+        uses, _ = self._draw(ordinal, points, lots)
+        return uses
+
+    def hold(self, points: int, *, business_time: int, order: BurnOrder) -> tuple[LotPart, ...]:
+        """Set points aside; answers of which lots. Refuses: InsufficientPoints."""
+        lots = self.spendable(business_time, order)
+        require(points, available=sum(lot.free for lot in lots))
+        parts = []
+        missing = points
+        for lot in lots:
+            taken = min(lot.free, missing)
+            if taken:
+                self._put(msgspec.structs.replace(lot, held=lot.held + taken))
+                parts.append(LotPart(lot.id, taken))
+                missing -= taken
         self.available -= points
+        self.held += points
+        return tuple(parts)
+
+    def unhold(self, parts: Iterable[LotPart]) -> None:
+        """Make points that were set aside available again."""
+        for part in parts:
+            lot = self.lots[part.lot]
+            self._put(msgspec.structs.replace(lot, held=lot.held - part.points))
+            self.held -= part.points
+            self.available += part.points
+
+    def take(self, ordinal: int, parts: Iterable[LotPart]) -> list[LotUse]:
+        """Spend points of these very lots."""
+        uses: list[LotUse] = []
+        for part in parts:
+            uses += self._draw(ordinal, part.points, [self.lots[part.lot]])[0]
+        return uses
+
+    def keep_hold(self, hold: Hold) -> None:
+        self.holds[hold.hold_id] = hold
+        self.touched_holds.add(hold.hold_id)
+
+    def give_back(self, ordinal: int, parts: Iterable[LotPart]) -> list[LotUse]:
+        """Put burned points back into the lots they came from."""
+        uses = []
+        for part in parts:
+            lot = self.lots[part.lot]
+            self._put(msgspec.structs.replace(lot, remaining=lot.remaining + part.points))
+            self.available += part.points
+            uses.append(LotUse(ordinal, lot.id, -part.points))
         return uses
 
     def claw_back(
-        self, ordinal: int, points: int, *, own: Sequence[LotId], into_negative: bool
+        self,
+        ordinal: int,
+        points: int,
+        *,
+        own: Sequence[LotId],
+        into_negative: bool = False,
+        pending_only: bool = False,
     ) -> tuple[list[LotUse], int]:
         """Take back points a sale had earned, so that the wallet stands as if it had never been.
 
-        Takes what is left of the sale's own lots, then, for what was spent of them, the
-        lots that the spending would have
-        taken instead; then, with into_negative, the wallet owes the rest. Returns the uses
-        and the points forgiven.
+        Takes what is left of the sale's own lots, pending or not; then, for what was spent of
+        them, the lots that the spending would have taken instead; then, with into_negative, the
+        wallet owes the rest. With pending_only nothing but pending lots of its own. Returns the
+        uses and the points forgiven.
         """
         ordered = [self.lots[lot_id] for lot_id in own if lot_id in self.lots]
-        ordered += [
-            lot for lot in soonest_expiry_first(self.lots.values()) if lot.id not in set(own)
-        ]
+        if pending_only:
+            ordered = [lot for lot in ordered if lot.pending]
+        else:
+            others = [
+                lot for lot in self.lots.values() if not lot.pending and lot.id not in set(own)
+            ]
+            ordered += in_burn_order(others, BurnOrder.SOONEST_EXPIRY)
         uses, missing = self._draw(ordinal, points, ordered)
         forgiven = 0 if into_negative else missing
         self.overdrawn += missing - forgiven
-        self.available -= points - forgiven
+        self.available -= missing - forgiven
         self.lifetime -= points - forgiven
         return uses, forgiven
+
+    def activate(self, business_time: int) -> tuple[list[LotPart], list[LotUse]]:
+        """Make pending lots available whose time has come. Returns them, and what of them repaid
+        a debt.
+        """
+        activated = []
+        for lot in list(self.lots.values()):
+            available_time = lot.term.available_time
+            if lot.pending and available_time is not None and available_time <= business_time:
+                self._put(msgspec.structs.replace(lot, pending=False))
+                self.pending -= lot.remaining
+                self.available += lot.remaining
+                activated.append(LotPart(lot.id, lot.remaining))
+        return activated, self.repay()
+
+    def expire(self, ordinal: int, business_time: int) -> tuple[list[LotUse], int]:
+        """Take what no hold keeps of lots whose time is over. Those that activity prolonged are
+        given their new time. Returns the uses and the points.
+        """
+        due = []
+        for lot in in_burn_order(self.lots.values(), BurnOrder.SOONEST_EXPIRY):
+            stated = lot.term.expire_time
+            if stated is None or stated > business_time or not lot.free:
+                continue
+            if self.is_over(lot, business_time):
+                due.append(lot)
+            else:
+                term = msgspec.structs.replace(lot.term, expire_time=self.expire_time(lot))
+                self._put(msgspec.structs.replace(lot, term=term))
+        points = sum(lot.free for lot in due)
+        uses, _ = self._draw(ordinal, points, due)
+        return uses, points
+
+    def repay(self) -> list[LotUse]:
+        """Repay what the wallet owes out of what has become free; nothing is available twice."""
+        if not self.overdrawn:
+            return []
+        lots = [lot for lot in self.lots.values() if lot.free and not lot.pending]
+        owed = min(self.overdrawn, sum(lot.free for lot in lots))
+        before = self.available
+        uses, _ = self._draw(REPAID, owed, in_burn_order(lots, BurnOrder.SOONEST_EXPIRY))
+        # The debt had been deducted from what is available already.
+        self.available = before
+        self.overdrawn -= owed
+        return uses
 
     def _draw(self, ordinal: int, points: int, lots: Iterable[Lot]) -> tuple[list[LotUse], int]:
         """Take points from lots in the order given. Returns the uses and what they did not hold."""
         uses = []
         missing = points
         for lot in lots:
-            taken = min(lot.remaining, missing)
+            taken = min(lot.free, missing)
             if taken:
-                self.lots[lot.id] = Lot(
-                    lot.document_id,
-                    lot.ordinal,
-                    lot.points,
-                    lot.remaining - taken,
-                    lot.earn_time,
-                    lot.expire_time,
-                )
-                self.touched.add(lot.id)
+                self._put(msgspec.structs.replace(lot, remaining=lot.remaining - taken))
+                if lot.pending:
+                    self.pending -= taken
+                else:
+                    self.available -= taken
                 uses.append(LotUse(ordinal, lot.id, taken))
                 missing -= taken
         return uses, missing
 
+    def _put(self, lot: Lot) -> None:
+        self.lots[lot.id] = lot
+        self.touched.add(lot.id)
 
-def soonest_expiry_first(lots: Iterable[Lot]) -> list[Lot]:
-    """Lots that expire, soonest first; then those that never do; the older first among equals."""
-    return sorted(
-        lots,
-        key=lambda lot: (lot.expire_time is None, lot.expire_time or 0, lot.earn_time, lot.id),
-    )
+
+def require(points: int, *, available: int) -> None:
+    """Refuses: InsufficientPoints."""
+    if points > available:
+        raise InsufficientPoints(
+            f"{points} points wanted, {available} available",
+            wanted=str(points),
+            available=str(available),
+        )
+
+
+def in_burn_order(lots: Iterable[Lot], order: BurnOrder) -> list[Lot]:
+    """Lots that expire, soonest first, then those that never do, the older first among equals; or
+    the oldest first.
+    """
+    if order is BurnOrder.OLDEST:
+        return sorted(lots, key=lambda lot: (lot.earn_time, lot.id))
+    return sorted(lots, key=_soonest_expiry)
+
+
+def _soonest_expiry(lot: Lot) -> tuple[bool, int, int, LotId]:
+    expire_time = lot.term.expire_time
+    return expire_time is None, expire_time or 0, lot.earn_time, lot.id

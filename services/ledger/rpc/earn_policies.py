@@ -8,6 +8,13 @@ from loyalty.ledger.v1 import earn_policy_pb2_grpc
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 
 from services.ledger.committing import now_micros
+from services.ledger.domain.point_life import (
+    NO_LIMITS,
+    BurnOrder,
+    Expiry,
+    PointLife,
+    Shortfall,
+)
 from services.ledger.domain.policy import (
     Clawback,
     Combination,
@@ -86,6 +93,7 @@ def read_policy(message: contract.EarnPolicy) -> Policy:
         eligible_minor_min=message.eligible_minor_min,
         points_per_sale_max=message.points_per_sale_max,
         settings=read_settings(message.settings),
+        life=read_life(message.life),
         description=message.description,
     )
 
@@ -102,6 +110,30 @@ def read_settings(message: contract.EarnSettings) -> Settings:
         clawback=Clawback(message.clawback or 1),
         shipping_earns=message.shipping_earns,
         services_earn=message.services_earn,
+    )
+
+
+def read_life(message: contract.PointLife) -> PointLife:
+    return PointLife(
+        pending_days=message.pending_days,
+        expiry=Expiry(message.expiry or 1),
+        expiry_count=message.expiry_count,
+        last_instant_counts=message.last_instant_counts,
+        burn_order=BurnOrder(message.burn_order or 1),
+        shortfall=Shortfall(message.shortfall or 1),
+        refund_grace_days=message.refund_grace_days or NO_LIMITS.refund_grace_days,
+    )
+
+
+def write_life(life: PointLife) -> contract.PointLife:
+    return contract.PointLife(
+        pending_days=life.pending_days,
+        expiry=contract.PointLife.Expiry.ValueType(life.expiry.value),
+        expiry_count=life.expiry_count,
+        last_instant_counts=life.last_instant_counts,
+        burn_order=contract.PointLife.BurnOrder.ValueType(life.burn_order.value),
+        shortfall=contract.PointLife.Shortfall.ValueType(life.shortfall.value),
+        refund_grace_days=life.refund_grace_days,
     )
 
 
@@ -167,6 +199,7 @@ def write_policy(policy: Policy) -> contract.EarnPolicy:
             shipping_earns=settings.shipping_earns,
             services_earn=settings.services_earn,
         ),
+        life=write_life(policy.life),
     )
 
 

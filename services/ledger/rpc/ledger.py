@@ -11,6 +11,7 @@ from services.ledger.domain.basket import lines_from_json
 from services.ledger.domain.documents import Account, AdjustPoints
 from services.ledger.domain.policy import PointKind
 from services.ledger.rpc import messages, names
+from services.ledger.rpc.holdings import Holdings
 from services.ledger.shards import Shards
 from services.ledger.storage.journal import (
     MICROS_MAX,
@@ -29,20 +30,25 @@ from services.ledger.usecases.read import (
     statement_key,
 )
 from services.plumbing.auth import current_caller
-from services.plumbing.errors import Forbidden
 from services.plumbing.grpc_calls import Context
 from services.plumbing.pages import PageTokenInvalid, page_size, page_token, read_page_token
 
 
 class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
     def __init__(
-        self, *, shards: Shards, reading: Reading, first_wallet: Callable[[str], int]
+        self,
+        *,
+        shards: Shards,
+        reading: Reading,
+        holdings: Holdings,
+        first_wallet: Callable[[str], int],
     ) -> None:
         """first_wallet answers the wallet of a member by the member's id, and makes it
         where there is none.
         """
         self._shards = shards
         self._reading = reading
+        self._holdings = holdings
         self._first_wallet = first_wallet
 
     async def GetWallet(
@@ -50,7 +56,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         request: ledger_pb2.GetWalletRequest,
         context: Context,  # noqa: ARG002
     ) -> ledger_pb2.GetWalletResponse:
-        holding = await self._holding(request.name)
+        holding = await self._holdings.find(request.name)
         held = await asyncio.to_thread(self._reading.balance, holding)
         return ledger_pb2.GetWalletResponse(wallet=write_wallet(request.name, held))
 
@@ -104,7 +110,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         context: Context,  # noqa: ARG002
     ) -> ledger_pb2.ExplainEntryResponse:
         wallet_id, document_id, ordinal = names.read_entry_name(request.name)
-        await self._require_own_wallet(wallet_id)
+        await self._holdings.require_own(wallet_id)
         explained = await asyncio.to_thread(self._reading.explain, wallet_id, document_id, ordinal)
         return write_explanation(explained)
 
@@ -113,7 +119,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         request: ledger_pb2.AdjustPointsRequest,
         context: Context,  # noqa: ARG002
     ) -> ledger_pb2.AdjustPointsResponse:
-        holding = await self._holding(request.wallet)
+        holding = await self._holdings.find(request.wallet)
         wallet_id = await self._one_wallet(holding)
         actor = current_caller().subject
         given_time = messages.micros(request.business_time)
@@ -167,7 +173,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
     ) -> tuple[list[Posted], set[DocumentKey]]:
         """The documents a page is made of, newest first, and which of them are voided sales."""
         before = read_statement_token(request.page_token)
-        holding = await self._holding(request.parent)
+        holding = await self._holdings.find(request.parent)
         return await asyncio.to_thread(
             self._reading.statement,
             holding,
@@ -182,29 +188,6 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
             return holding.wallet_ids[0]
         return await asyncio.to_thread(self._first_wallet, holding.member_id or "")
 
-    async def _holding(self, name: str) -> Holding:
-        """The wallets of wallets/{wallet} or members/{member}/wallet, if the caller may see
-        them.
-        """
-        collection, identifier = name.split("/")[:2]
-        if collection == "members":
-            current_caller().require_own(f"members/{identifier}")
-            return await asyncio.to_thread(self._reading.holding, member_id=identifier)
-        wallet_id = names.read_wallet_id(identifier)
-        await self._require_own_wallet(wallet_id)
-        return await asyncio.to_thread(self._reading.holding, wallet_id=wallet_id)
-
-    async def _require_own_wallet(self, wallet_id: int) -> None:
-        """Refuses: NOT_YOURS, also where there is no such wallet: permission comes before
-        existence.
-        """
-        caller = current_caller()
-        if not caller.own_only:
-            return
-        member_id = caller.subject.removeprefix("members/")
-        if not await asyncio.to_thread(self._reading.owns, member_id, wallet_id):
-            raise Forbidden("the token opens only its subject's own", reason="NOT_YOURS")
-
 
 def write_wallet(name: str, held: HeldBalance) -> ledger_pb2.Wallet:
     balance = held.balance
@@ -215,6 +198,7 @@ def write_wallet(name: str, held: HeldBalance) -> ledger_pb2.Wallet:
         pending=balance.pending,
         qualifying=balance.qualifying,
         lifetime=balance.lifetime,
+        held=balance.held,
     )
     if balance.expire_time is not None:
         wallet.next_expiry.points = balance.expiring
@@ -235,9 +219,7 @@ def write_explanation(explained: Explanation) -> ledger_pb2.ExplainEntryResponse
                 lot=f"wallets/{document.wallet_id}/lots/{lot.document_id}-{lot.ordinal}",
                 points=use.points,
                 earn_time=messages.timestamp(lot.earn_time),
-                expire_time=(
-                    None if lot.expire_time is None else messages.timestamp(lot.expire_time)
-                ),
+                expire_time=messages.optional_timestamp(lot.term.expire_time),
             )
             for use, lot in explained.lots
         ],

@@ -25,6 +25,10 @@ def timestamp(value: int) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=rest * 1_000)
 
 
+def optional_timestamp(value: int | None) -> Timestamp | None:
+    return None if value is None else timestamp(value)
+
+
 def read_sale(message: pos.Sale) -> Sale:
     """Refuses: Invalid, for what the rules of validity cannot say cheaply enough."""
     lines = [
@@ -109,6 +113,8 @@ def fill_balance(message: pos.Balance, balance: Balance) -> None:
     message.available = balance.available
     message.pending = balance.pending
     message.qualifying = balance.qualifying
+    if balance.held:
+        message.held = balance.held
 
 
 def write_balance(balance: Balance) -> pos.Balance:
@@ -155,6 +161,12 @@ ENTRY_TYPES = {
     DocumentType.VOID: ledger_pb2.ENTRY_TYPE_VOID,
     DocumentType.ADJUSTMENT: ledger_pb2.ENTRY_TYPE_ADJUSTMENT,
     DocumentType.TRANSFER: ledger_pb2.ENTRY_TYPE_TRANSFER,
+    DocumentType.HOLD: ledger_pb2.ENTRY_TYPE_HOLD,
+    DocumentType.BURN: ledger_pb2.ENTRY_TYPE_BURN,
+    DocumentType.RELEASE: ledger_pb2.ENTRY_TYPE_RELEASE,
+    DocumentType.ACTIVATION: ledger_pb2.ENTRY_TYPE_ACTIVATION,
+    DocumentType.EXPIRY: ledger_pb2.ENTRY_TYPE_EXPIRY,
+    DocumentType.REFUND: ledger_pb2.ENTRY_TYPE_REFUND,
 }
 
 

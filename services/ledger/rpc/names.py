@@ -2,8 +2,14 @@
 
 import hashlib
 
-from services.ledger.domain.documents import Document, DocumentType
-from services.ledger.domain.refusals import EntryNotFound, UnknownSale, WalletNotFound
+from services.ledger.domain.documents import Document, DocumentType, LotId
+from services.ledger.domain.refusals import (
+    BurnNotFound,
+    EntryNotFound,
+    HoldNotFound,
+    UnknownSale,
+    WalletNotFound,
+)
 from services.plumbing.pages import WHOLE_NUMBER_MAX
 
 
@@ -53,10 +59,38 @@ def body_hash(*parts: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+def hold_name(wallet_id: int, hold_id: int) -> str:
+    return f"wallets/{wallet_id}/holds/{hold_id}"
+
+
+def burn_name(wallet_id: int, burn_id: int) -> str:
+    return f"wallets/{wallet_id}/burns/{burn_id}"
+
+
+def lot_name(wallet_id: int, lot: LotId) -> str:
+    return f"wallets/{wallet_id}/lots/{lot[0]}-{lot[1]}"
+
+
+def read_hold_name(name: str) -> tuple[int, int]:
+    """The wallet and the document of wallets/{wallet}/holds/{hold}. Refuses: HoldNotFound."""
+    _, wallet, _, hold = name.split("/")
+    if max(int(wallet), int(hold)) > WHOLE_NUMBER_MAX:
+        raise HoldNotFound("the wallet has no such hold")
+    return int(wallet), int(hold)
+
+
+def read_burn_name(name: str) -> tuple[int, int]:
+    """The wallet and the document of wallets/{wallet}/burns/{burn}. Refuses: BurnNotFound."""
+    _, wallet, _, burn = name.split("/")
+    if max(int(wallet), int(burn)) > WHOLE_NUMBER_MAX:
+        raise BurnNotFound("the wallet has no such burn")
+    return int(wallet), int(burn)
+
+
 def sale_of(document: Document) -> str:
-    """The name of the sale a document is or is about; empty for adjustments."""
+    """The name of the sale a document is or is about; empty for what is about none."""
     if document.type is DocumentType.SALE:
         return sale_name(document.wallet_id, document.document_id)
-    if document.original_id:
+    if document.type in (DocumentType.RETURN, DocumentType.VOID):
         return sale_name(document.wallet_id, document.original_id)
     return ""

@@ -19,6 +19,7 @@ class WalletBalance:
     qualifying: int = 0
     lifetime: int = 0
     overdrawn: int = 0
+    held: int = 0
     expiring: int = 0
     expire_time: int | None = None
 
@@ -29,7 +30,7 @@ def balances(
     rows = connection.exec_driver_sql(
         f"""
         SELECT w.wallet_id, w.available, w.pending, w.qualifying, w.lifetime, w.overdrawn,
-               coalesce(next.points, 0)::bigint, {AS_MICROS.format("next.expire_time")}
+               w.held, coalesce(next.points, 0)::bigint, {AS_MICROS.format("next.expire_time")}
         FROM {schema}.wallets w
         LEFT JOIN LATERAL (
             SELECT expire_time, sum(remaining) AS points FROM {schema}.lots l

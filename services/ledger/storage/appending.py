@@ -9,12 +9,14 @@ for every row.
 """
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 
 from services.ledger.domain.documents import Document, DocumentType, Lot, LotId
 from services.ledger.domain.wallet import WalletState
+from services.ledger.storage import holds
+from services.ledger.storage.posting import MICROS
 from services.plumbing import outbox
 from services.plumbing.batch_session import BatchTransaction, Prepared
 from services.plumbing.binary_copy import (
@@ -33,23 +35,27 @@ SALE = DocumentType.SALE
 
 JOURNAL = (
     "document_id, wallet_id, batch_id, original_id, amount, points_forgiven, available, pending,"
-    " qualifying, lifetime, sequence, business_time, post_time, request_id, body_hash,"
+    " qualifying, lifetime, held, sequence, business_time, post_time, request_id, body_hash,"
     " policy_version, rule_set_version, type, flags, store, terminal, receipt_number, currency,"
     " actor, reason, tier, tier_multiplier, refusal, lines"
 )
-JOURNAL_FIXED = fixed_columns("qqqqqqqqqqqqquuiihh")
+JOURNAL_FIXED = fixed_columns("qqqqqqqqqqqqqquuiihh")
 ENTRIES = (
     "document_id, wallet_id, points, basis, policy_version, ordinal, kind, account, rule, lines"
 )
 ENTRIES_FIXED = fixed_columns("qqqqihhh")
-LOTS = "wallet_id, document_id, points, remaining, earn_time, ordinal, expire_time"
-LOTS_FIXED = fixed_columns("qqqqqh")
+LOTS = (
+    "wallet_id, document_id, points, remaining, held, earn_time, ordinal, inactive_months,"
+    " available_time, expire_time, pending"
+)
+LOTS_FIXED = fixed_columns("qqqqqqhh")
 LOT_USES = "document_id, wallet_id, lot_document_id, points, ordinal, lot_ordinal"
 LOT_USES_FIXED = fixed_columns("qqqqhh")
 JOURNAL_COLUMNS, ENTRIES_COLUMNS, LOTS_COLUMNS, LOT_USES_COLUMNS = (
     len(columns.split(",")) for columns in (JOURNAL, ENTRIES, LOTS, LOT_USES)
 )
 TIME = struct.Struct("!iq")
+TRUE, FALSE = b"\0\0\0\1\1", b"\0\0\0\1\0"
 
 
 @lru_cache(maxsize=4_096)
@@ -64,13 +70,14 @@ def prepared(schema: str) -> Sequence[Prepared]:
     return (
         (
             f"update_{schema}",
-            ", ".join(["bigint[]"] * 7),
+            ", ".join([*["bigint[]"] * 8, "integer[]"]),
             f"""
             UPDATE {schema}.wallets SET available = w.available, pending = w.pending,
                 qualifying = w.qualifying, lifetime = w.lifetime, overdrawn = w.overdrawn,
-                sequence = w.sequence
-            FROM unnest($1, $2, $3, $4, $5, $6, $7)
-                AS w (id, available, pending, qualifying, lifetime, overdrawn, sequence)
+                sequence = w.sequence, held = w.held, active_date = date 'epoch' + w.active_day
+            FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                AS w (id, available, pending, qualifying, lifetime, overdrawn, sequence, held,
+                      active_day)
             WHERE wallets.wallet_id = w.id""",
         ),
         (
@@ -96,7 +103,7 @@ def append(
     schema: str,
     *,
     documents: Sequence[Document],
-    wallets: Iterable[WalletState],
+    wallets: Collection[WalletState],
     event: Event | None,
     post_time: int,
 ) -> None:
@@ -112,6 +119,7 @@ def append(
         _accounts(schema, posted, batch_id),
         _batch(schema, posted, batch_id, post_time),
         _announcement(schema, event) if event else NOTHING,
+        holds.changed(schema, wallets) or NOTHING,
     ):
         if statement:
             batch.later(statement, values)
@@ -142,7 +150,7 @@ def _journal(documents: Sequence[Document], batch_id: int, post_time: int) -> by
             count,
             *(8, d.document_id, 8, d.wallet_id, 8, batch_id, 8, d.original_id, 8, d.amount),
             *(8, d.points_forgiven, 8, b.available, 8, b.pending, 8, b.qualifying, 8, b.lifetime),
-            *(8, d.sequence, 8, d.business_time - EPOCH_MICROS, 8, posted),
+            *(8, b.held, 8, d.sequence, 8, d.business_time - EPOCH_MICROS, 8, posted),
             *(16, bytes.fromhex(d.request_id.replace("-", ""))),
             *(16, bytes.fromhex(d.body_hash.replace("-", ""))),
             *(4, d.policy_version, 4, d.standing.rule_set_version, 2, d.type._value_, 2, d.flags),
@@ -184,14 +192,20 @@ def _lots(documents: Sequence[Document], changed: Mapping[LotId, Lot]) -> bytes:
             rows += pack(
                 count,
                 *(8, d.wallet_id, 8, lot.document_id, 8, lot.points, 8, lot.remaining),
-                *(8, lot.earn_time - EPOCH_MICROS, 2, lot.ordinal),
+                *(8, lot.held, 8, lot.earn_time - EPOCH_MICROS, 2, lot.ordinal),
+                *(2, lot.term.inactive_months),
             )
-            rows += NULL if lot.expire_time is None else _time(lot.expire_time)
+            rows += _times(lot.term.available_time, lot.term.expire_time)
+            rows += TRUE if lot.pending else FALSE
     return bytes(rows)
 
 
-def _time(micros: int) -> bytes:
-    return TIME.pack(8, micros - EPOCH_MICROS)
+@lru_cache(maxsize=4_096)
+def _times(*moments: int | None) -> bytes:
+    """Times that may be missing; most lots of a batch share theirs."""
+    return b"".join(
+        NULL if micros is None else TIME.pack(8, micros - EPOCH_MICROS) for micros in moments
+    )
 
 
 def _lot_uses(documents: Sequence[Document]) -> bytes:
@@ -220,16 +234,22 @@ def _touched_lots(schema: str, lots: Sequence[tuple[int, Lot]]) -> Statement:
     if not lots:
         return NOTHING
     statement = f"""
-        UPDATE {schema}.lots SET remaining = l.remaining
-        FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::bigint[])
-            AS l (wallet, document, ordinal, remaining)
+        UPDATE {schema}.lots SET remaining = l.remaining, held = l.held, pending = l.pending,
+            expire_time = {MICROS.format("l.expire_time")}
+        FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::bigint[], %s::bigint[],
+                    %s::boolean[], %s::bigint[])
+            AS l (wallet, document, ordinal, remaining, held, pending, expire_time)
         WHERE lots.wallet_id = l.wallet AND lots.document_id = l.document
           AND lots.ordinal = l.ordinal"""
+    times = [lot.term.expire_time for _, lot in lots]
     return statement, [
         array([wallet for wallet, _ in lots]),
         array([lot.document_id for _, lot in lots]),
         array([lot.ordinal for _, lot in lots]),
         array([lot.remaining for _, lot in lots]),
+        array([lot.held for _, lot in lots]),
+        array([lot.pending for _, lot in lots]),
+        array(["NULL" if time is None else time for time in times]),
     ]
 
 
@@ -240,7 +260,7 @@ def _wallets(
     changed = [wallet for wallet in wallets if wallet.wallet_id in moved]
     if not changed:
         return NOTHING
-    return f"EXECUTE update_{schema}(%s, %s, %s, %s, %s, %s, %s)", [
+    return f"EXECUTE update_{schema}(%s, %s, %s, %s, %s, %s, %s, %s, %s)", [
         array([w.wallet_id for w in changed]),
         array([w.available for w in changed]),
         array([w.pending for w in changed]),
@@ -248,6 +268,8 @@ def _wallets(
         array([w.lifetime for w in changed]),
         array([w.overdrawn for w in changed]),
         array([w.sequence for w in changed]),
+        array([w.held for w in changed]),
+        array(["NULL" if w.active_day is None else w.active_day for w in changed]),
     ]
 
 

@@ -8,8 +8,10 @@ from sqlalchemy import Connection
 
 from services.ledger.domain import audit
 from services.ledger.domain.audit import CheckResult
-from services.ledger.domain.documents import Account, DocumentType
+from services.ledger.domain.documents import Account, DocumentType, HoldState
 from services.ledger.domain.policy import PointKind
+from services.ledger.domain.spending import RESTORED
+from services.ledger.domain.wallet import REPAID
 from services.ledger.storage.shards import schema as schema_of
 
 _ACCOUNTS = ", ".join(f"'{account.name.lower()}'" for account in Account)
@@ -30,12 +32,13 @@ DEBITS = f"""
         FROM {{schema}}.entries e LEFT JOIN {{schema}}.journal j USING (document_id)
         GROUP BY j.batch_id, e.account, e.kind) e USING (batch_id, account, kind)"""
 
-# Points spent do not lower what a wallet earned in its lifetime; points taken back do.
+# Points spent, and given back when they were, do not change what a wallet earned in its lifetime;
+# points taken back do.
 _TOTALS = f"""
     sum(points) FILTER (WHERE kind = {REDEEMABLE}) AS redeemable,
     sum(points) FILTER (WHERE kind = {QUALIFYING}) AS qualifying,
-    sum(points) FILTER (WHERE kind = {REDEEMABLE}
-        AND (points > 0 OR account = {Account.ISSUANCE.value})) AS lifetime"""
+    sum(points) FILTER (WHERE kind = {REDEEMABLE} AND (account = {Account.ISSUANCE.value}
+        OR points > 0 AND account <> {Account.REDEMPTION.value})) AS lifetime"""
 
 BALANCES = f"""
     SELECT wallet_id AS place, concat('wallet ', wallet_id) AS subject, concat_ws('; ',
@@ -52,21 +55,31 @@ BALANCES = f"""
         CASE WHEN w.lifetime <> coalesce(e.lifetime, 0) THEN
             concat('its lifetime points are ', w.lifetime, ', by its entries ',
                    coalesce(e.lifetime, 0)) END,
+        CASE WHEN w.pending <> coalesce(l.pending, 0) THEN
+            concat(w.pending, ' points are pending, of its lots ', coalesce(l.pending, 0)) END,
+        CASE WHEN w.held <> coalesce(l.held, 0) OR w.held <> coalesce(h.on_hold, 0) THEN
+            concat(w.held, ' points are held, of its lots ', coalesce(l.held, 0), ', by its holds ',
+                   coalesce(h.on_hold, 0)) END,
         CASE WHEN w.overdrawn > 0 AND w.available <> -w.overdrawn THEN
             'it is overdrawn while a lot holds points' END,
         CASE WHEN mod(wallet_id, {{shards}}) <> {{shard}} THEN 'it belongs to another shard' END
     ) AS details
     FROM (SELECT *, available + pending + held AS points FROM {{schema}}.wallets) w
     FULL JOIN (
-        SELECT wallet_id, sum(remaining) AS remaining FROM {{schema}}.lots
-        GROUP BY wallet_id) l USING (wallet_id)
+        SELECT wallet_id, sum(remaining) AS remaining,
+               sum(remaining) FILTER (WHERE pending) AS pending, sum(held) AS held
+        FROM {{schema}}.lots GROUP BY wallet_id) l USING (wallet_id)
+    FULL JOIN (
+        SELECT wallet_id, sum(points) AS on_hold FROM {{schema}}.holds
+        WHERE state = {HoldState.OPEN.value} GROUP BY wallet_id) h USING (wallet_id)
     FULL JOIN (
         SELECT wallet_id, {_TOTALS} FROM {{schema}}.entries
         GROUP BY wallet_id) e USING (wallet_id)"""
 
 SEQUENCES = f"""
     WITH posted AS MATERIALIZED (
-        SELECT document_id, wallet_id, sequence, available + pending AS points, qualifying, lifetime
+        SELECT document_id, wallet_id, sequence, available + pending + held AS points, qualifying,
+               lifetime
         FROM {{schema}}.journal WHERE refusal IS NULL),
     effects AS (
         SELECT document_id, {_TOTALS} FROM {{schema}}.entries GROUP BY document_id),
@@ -99,7 +112,7 @@ SEQUENCES = f"""
         CASE WHEN w.sequence <> coalesce(d.documents, 0) THEN
             concat('its sequence is ', w.sequence, ', its documents are ',
                    coalesce(d.documents, 0)) END,
-        CASE WHEN (w.available + w.pending, w.qualifying, w.lifetime)
+        CASE WHEN (w.available + w.pending + w.held, w.qualifying, w.lifetime)
                   <> (last.points, last.qualifying, last.lifetime) THEN
             concat('its balance is not what its document ', last.document_id, ' left') END)
     FROM {{schema}}.wallets w
@@ -111,6 +124,9 @@ SEQUENCES = f"""
            CASE WHEN sequence <> 0 THEN 'it was refused and has a sequence' END
     FROM {{schema}}.journal WHERE refusal IS NOT NULL"""
 
+# Points given back into the lots that they were burned of.
+_RESTORED = f"(account = {Account.REDEMPTION.value} AND rule = '{RESTORED}')"
+
 LOTS = f"""
     SELECT wallet_id AS place,
            concat('wallet ', wallet_id, ', lot ', document_id, '-', ordinal) AS subject,
@@ -121,12 +137,21 @@ LOTS = f"""
             concat('it opened with ', l.points, ', ', coalesce(u.used, 0), ' were used, ',
                    l.remaining, ' remain') END,
         CASE WHEN l.points <> coalesce(e.points, 0) THEN
-            concat('it opened with ', l.points, ', its entry gave ', coalesce(e.points, 0)) END
+            concat('it opened with ', l.points, ', its entry gave ', coalesce(e.points, 0)) END,
+        CASE WHEN l.held <> coalesce(h.points, 0) THEN
+            concat(l.held, ' are held, by holds ', coalesce(h.points, 0)) END
     ) AS details
     FROM {{schema}}.lots l
     FULL JOIN (
+        SELECT wallet_id, (part->0->>0)::bigint AS document_id, (part->0->>1)::smallint AS ordinal,
+               sum((part->>1)::bigint) AS points
+        FROM {{schema}}.holds CROSS JOIN json_array_elements(parts) AS part
+        WHERE state = {HoldState.OPEN.value} GROUP BY 1, 2, 3) h
+        USING (wallet_id, document_id, ordinal)
+    FULL JOIN (
         SELECT wallet_id, document_id, ordinal, points FROM {{schema}}.entries
-        WHERE kind = {REDEEMABLE} AND points > 0) e USING (wallet_id, document_id, ordinal)
+        WHERE kind = {REDEEMABLE} AND points > 0
+          AND NOT {_RESTORED}) e USING (wallet_id, document_id, ordinal)
     FULL JOIN (
         SELECT wallet_id, lot_document_id AS document_id, lot_ordinal AS ordinal,
                sum(points) AS used
@@ -135,14 +160,18 @@ LOTS = f"""
     SELECT wallet_id, concat('wallet ', wallet_id, ', entry ', document_id, '-', ordinal),
            concat_ws('; ',
         CASE WHEN e.points IS NULL THEN 'lots were used, and it does not exist' END,
-        CASE WHEN u.used > abs(e.points) THEN
+        CASE WHEN u.used > abs(e.points) OR e.drawn AND u.used <> -e.points THEN
             concat('it used ', u.used, ' points of lots and moved ', e.points) END,
-        CASE WHEN e.points > 0 AND NOT u.own THEN 'it gave points and used other lots' END)
+        CASE WHEN e.points > 0 AND NOT u.own AND NOT e.drawn THEN
+            'it gave points and used other lots' END)
     FROM (
         SELECT wallet_id, document_id, ordinal, sum(points) AS used,
                bool_and((lot_document_id, lot_ordinal) = (document_id, ordinal)) AS own
-        FROM {{schema}}.lot_uses GROUP BY 1, 2, 3) u
-    LEFT JOIN (SELECT * FROM {{schema}}.entries WHERE kind = {REDEEMABLE}) e
+        FROM {{schema}}.lot_uses WHERE ordinal <> {REPAID} GROUP BY 1, 2, 3) u
+    LEFT JOIN (
+        SELECT *, account = {Account.BREAKAGE.value}
+                  OR account = {Account.REDEMPTION.value} AND (points < 0 OR {_RESTORED}) AS drawn
+        FROM {{schema}}.entries WHERE kind = {REDEEMABLE}) e
         USING (wallet_id, document_id, ordinal)"""
 
 BELONGING = """

@@ -1,5 +1,5 @@
-"""What the journal holds, read back: documents with their entries, open lots, the originals of
-returns, statements.
+"""What the journal holds, read back: documents with their entries, the originals of returns,
+statements.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,15 +16,12 @@ from services.ledger.domain.documents import (
     Document,
     DocumentType,
     Entry,
-    Lot,
-    LotUse,
     Origin,
     Original,
 )
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.returning import TakenBack
 from services.ledger.domain.standing import Standing
-from services.ledger.domain.wallet import WalletState
 from services.plumbing.database import array, text_array
 from services.plumbing.pages import WHOLE_NUMBER_MAX
 
@@ -37,8 +34,8 @@ COLUMNS = f"""
     j.store, j.terminal, j.receipt_number, j.currency, j.lines::text, j.amount, j.flags,
     j.original_id, j.policy_version, j.points_forgiven, j.actor, j.reason,
     coalesce(j.refusal::text, ''), j.sequence, j.tier, j.tier_multiplier, j.rule_set_version,
-    {AS_MICROS.format("j.post_time")}"""
-POST_TIME = 27
+    j.held, {AS_MICROS.format("j.post_time")}"""
+POST_TIME = 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ def read_document(row: Sequence[Any], entries: Sequence[Entry]) -> Document:
         body_hash=row[3],
         type=DocumentType(row[4]),
         business_time=row[5],
-        balance=Balance(*row[6:10]),
+        balance=Balance(row[6], row[7], row[8], row[9], row[27]),
         store=row[10],
         terminal=row[11],
         receipt_number=row[12],
@@ -186,26 +183,6 @@ def voided_among(
     return {(row[0], row[1]) for row in rows}
 
 
-def load_lots(
-    connection: Connection,
-    schema: str,
-    wallets: dict[int, WalletState],
-    originals: Iterable[int] = (),
-) -> None:
-    """Give wallets the lots that still hold points, and those that the given sales opened."""
-    for row in connection.exec_driver_sql(
-        f"""
-        SELECT wallet_id, document_id, ordinal, points, remaining,
-               {AS_MICROS.format("earn_time")}, {AS_MICROS.format("expire_time")}
-        FROM {schema}.lots
-        WHERE wallet_id = ANY(%s::bigint[])
-          AND (remaining > 0 OR document_id = ANY(%s::bigint[]))""",
-        (array(wallets), array(originals)),
-    ):
-        lot = Lot(*row[1:])
-        wallets[row[0]].lots[lot.id] = lot
-
-
 def find_originals(
     connection: Connection, schema: str, origins: Sequence[tuple[int, Origin]]
 ) -> list[Original | None]:
@@ -298,26 +275,3 @@ def add_returned(returned: dict[int, tuple[int, int]], lines_json: str | bytes) 
     for back in msgspec.json.decode(lines_json, type=list[TakenBack]):
         quantity, amount = returned.get(back.line, (0, 0))
         returned[back.line] = quantity + back.quantity, amount + back.amount
-
-
-def lot_uses_of(
-    connection: Connection, schema: str, document_id: int, ordinal: int
-) -> list[tuple[LotUse, Lot]]:
-    """The lots an entry drew on, and those it opened (a use of nothing)."""
-    rows = connection.exec_driver_sql(
-        f"""
-        SELECT l.document_id, l.ordinal, l.points, l.remaining, {AS_MICROS.format("l.earn_time")},
-               {AS_MICROS.format("l.expire_time")}, -u.points
-        FROM {schema}.lot_uses u JOIN {schema}.lots l
-          ON (l.wallet_id, l.document_id, l.ordinal)
-             = (u.wallet_id, u.lot_document_id, u.lot_ordinal)
-        WHERE u.document_id = %s AND u.ordinal = %s
-        UNION ALL
-        SELECT l.document_id, l.ordinal, l.points, l.remaining, {AS_MICROS.format("l.earn_time")},
-               {AS_MICROS.format("l.expire_time")}, l.points
-        FROM {schema}.lots l
-        JOIN {schema}.journal j ON j.document_id = l.document_id AND j.wallet_id = l.wallet_id
-        WHERE j.document_id = %s AND l.ordinal = %s""",
-        (document_id, ordinal, document_id, ordinal),
-    )
-    return [(LotUse(ordinal, (row[0], row[1]), row[6]), Lot(*row[:6])) for row in rows]

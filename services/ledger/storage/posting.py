@@ -1,6 +1,6 @@
 """The hot path in SQL, first half: lock and look up. Set-based, two statements a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -10,7 +10,6 @@ from services.ledger.domain.documents import (
     AdjustPoints,
     Command,
     DocumentType,
-    RecordReturn,
     RecordSale,
 )
 from services.ledger.domain.wallet import WalletState
@@ -45,15 +44,22 @@ def locking(schema: str) -> Prepared:
         f"lock_{schema}",
         "bigint[]",
         f"""
-        SELECT wallet_id, available, pending, qualifying, lifetime, overdrawn, sequence, tiered
+        SELECT wallet_id, available, pending, qualifying, lifetime, overdrawn, sequence, tiered,
+               held, active_date - date 'epoch', enrol_date - date 'epoch'
         FROM {schema}.wallets WHERE wallet_id = ANY($1) ORDER BY wallet_id FOR UPDATE""",
     )
 
 
 def lock_wallets(
-    batch: BatchTransaction, schema: str, shard: int, wallet_ids: Sequence[int]
+    batch: BatchTransaction,
+    schema: str,
+    shard: int,
+    wallet_ids: Sequence[int],
+    *,
+    made: Set[int],
 ) -> dict[int, WalletState]:
-    """Lock the wallets of a batch until its end; those that do not exist yet come into being.
+    """Lock the wallets of a batch until its end. Of those that do not exist yet the ones to be
+    made come into being; the others are missing in the answer.
 
     In id order: two batches that lock the same wallets the other way round would deadlock.
     Held besides, shared: the fence that publishing a policy holds alone.
@@ -62,11 +68,11 @@ def lock_wallets(
     batch.prepare(*locking(schema))
     batch.later(f"SELECT pg_advisory_xact_lock_shared({FENCE_CLASS}, {shard})")
     rows = batch.rows(f"EXECUTE lock_{schema}(%s)", (ids,))
-    if len(rows) < len(wallet_ids):
+    if len(rows) < len(wallet_ids) and not made <= {row[0] for row in rows}:
         batch.later(
             f"INSERT INTO {schema}.wallets (wallet_id) SELECT unnest(%s::bigint[])"
             " ORDER BY 1 ON CONFLICT DO NOTHING",
-            (ids,),
+            (array(made),),
         )
         rows = batch.rows(f"EXECUTE lock_{schema}(%s)", (ids,))
     return {row[0]: WalletState(*row) for row in rows}
@@ -161,10 +167,12 @@ def receipt_texts(command: Command) -> list[str]:
 
 
 def draws_on_lots(command: Command, wallet: WalletState) -> bool:
-    """Whether a command may take points out of lots, so that they must be read."""
-    if isinstance(command, RecordReturn):
-        return True
-    return (isinstance(command, AdjustPoints) and command.points < 0) or wallet.overdrawn > 0
+    """Whether a command may change lots that are there, so that they must be read."""
+    if isinstance(command, RecordSale):
+        return wallet.overdrawn > 0
+    if isinstance(command, AdjustPoints):
+        return command.points < 0 or wallet.overdrawn > 0
+    return True
 
 
 def next_document_ids(connection: Connection, schema: str) -> range:

@@ -16,19 +16,26 @@ from services.ledger.domain.circumstances import (
     with_titles,
 )
 from services.ledger.domain.documents import (
+    AdjustPoints,
+    Burn,
+    CapturePoints,
     Command,
     Document,
     DocumentType,
+    HoldPoints,
     Original,
     RecordReturn,
     RecordSale,
+    RefundPoints,
+    ReleaseHold,
 )
 from services.ledger.domain.posting import decide
 from services.ledger.domain.returning import is_origin, original_of
 from services.ledger.domain.selling import NO_TIER
+from services.ledger.domain.spending import burned_by, refunded_by
 from services.ledger.domain.standing import TierBook
 from services.ledger.domain.wallet import WalletState
-from services.ledger.storage import appending, journal, policies, posting, tiers
+from services.ledger.storage import appending, holds, journal, lots, policies, posting, tiers
 from services.ledger.storage.shards import schema as schema_of
 from services.plumbing import outbox
 from services.plumbing.batch_session import BatchSession, BatchTransaction
@@ -87,10 +94,16 @@ def post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
         raise
 
 
-def _post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
-    wallet_ids = sorted({command.wallet_id for command in commands})
+def _post(shard: Shard, asked: Sequence[Command]) -> list[Answer]:
+    wallet_ids = sorted({command.wallet_id for command in asked})
+    made = {command.wallet_id for command in asked if makes_wallet(command)}
     with shard.session.transaction() as transaction:
-        wallets = posting.lock_wallets(transaction, shard.schema, shard.number, wallet_ids)
+        wallets = posting.lock_wallets(
+            transaction, shard.schema, shard.number, wallet_ids, made=made
+        )
+        commands = asked
+        if len(wallets) < len(wallet_ids):
+            commands = [command for command in asked if command.wallet_id in wallets]
         known = posting.find_known(transaction, shard.schema, commands, wallets)
         if known.policy_version != shard.rules.newest_version:
             shard.rules = Rules(policies.all_policies(transaction.connection))
@@ -109,7 +122,13 @@ def _post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
                 event=shard.announce(shard.number, posted, now) if posted else None,
                 post_time=now,
             )
-    return answers
+    if len(commands) == len(asked):
+        return answers
+    settled = iter(answers)
+    return [
+        next(settled) if command.wallet_id in wallets else without_wallet(command)
+        for command in asked
+    ]
 
 
 class _Batch:
@@ -128,6 +147,7 @@ class _Batch:
         self._known = known
         self.documents: list[Document] = []
         self._receipts: set[Receipt] = set()
+        self._burns: dict[holds.Key, Burn] = {}
 
     def answers(self, commands: Sequence[Command]) -> list[Answer]:
         keys = [(command.wallet_id, command.request_id) for command in commands]
@@ -135,6 +155,7 @@ class _Batch:
         fresh = [c for c, key in zip(commands, keys, strict=True) if key not in stored]
         decided = dict(stored)
         originals = self._originals(fresh)
+        self._load_holds(fresh)
         self._load_lots(fresh, originals)
         circumstances = Circumstances(
             self._shard.rules,
@@ -156,6 +177,7 @@ class _Batch:
                 self._wallets[command.wallet_id],
                 circumstances,
                 original=self._original(command, originals.get(key)),
+                burn=self._burn(command),
                 tiers=self._known.tiers.get(number, NO_TIER),
                 duplicate=duplicate,
             )
@@ -231,8 +253,35 @@ class _Batch:
             if posting.draws_on_lots(command, self._wallets[command.wallet_id])
         }
         if drawing:
-            ids = [original.document_id for original in originals.values()]
-            journal.load_lots(self._transaction.connection, self._shard.schema, drawing, ids)
+            documents = {original.document_id for original in originals.values()}
+            documents |= {part.lot[0] for burn in self._burns.values() for part in burn.parts}
+            lots.load_lots(self._transaction.connection, self._shard.schema, drawing, documents)
+
+    def _load_holds(self, commands: Sequence[Command]) -> None:
+        """The holds and burns that commands are about."""
+        asked = [c for c in commands if isinstance(c, CapturePoints | ReleaseHold)]
+        connection, schema = self._transaction.connection, self._shard.schema
+        if asked:
+            keys = [(command.wallet_id, command.hold_id) for command in asked]
+            holds.load_holds(connection, schema, self._wallets, keys)
+        refunds = [(c.wallet_id, c.burn_id) for c in commands if isinstance(c, RefundPoints)]
+        if refunds:
+            self._burns = holds.find_burns(connection, schema, refunds)
+
+    def _burn(self, command: Command) -> Burn | None:
+        """The burn a refund is about, with what earlier documents of this very batch did."""
+        if not isinstance(command, RefundPoints):
+            return None
+        key = command.wallet_id, command.burn_id
+        burn = self._burns.get(key)
+        for document in self.documents:
+            if document.refused or document.wallet_id != command.wallet_id:
+                continue
+            if document.type is DocumentType.BURN and document.document_id == command.burn_id:
+                burn = burned_by(document)
+            elif document.type is DocumentType.REFUND and document.original_id == command.burn_id:
+                burn = burn and refunded_by(burn, document)
+        return burn
 
     def _next_id(self) -> int:
         found = next(self._shard.ids, None)
@@ -242,6 +291,25 @@ class _Batch:
             )
             found = next(self._shard.ids)
         return found
+
+
+def makes_wallet(command: Command) -> bool:
+    """Whether a wallet comes into being by a command; the others are about one that is there."""
+    return isinstance(command, RecordSale | AdjustPoints)
+
+
+def without_wallet(command: Command) -> Refused:
+    """What a command is refused with whose wallet nothing was ever posted to; not remembered, as
+    there is no wallet to remember it.
+    """
+    if isinstance(command, RecordReturn):
+        return refusals.UnknownSale("no such sale is recorded for this card")
+    if isinstance(command, CapturePoints | ReleaseHold):
+        return refusals.HoldNotFound("the wallet has no such hold")
+    if isinstance(command, RefundPoints):
+        return refusals.BurnNotFound("the wallet has no such burn")
+    wanted = str(command.points) if isinstance(command, HoldPoints) else "0"
+    return refusals.InsufficientPoints("the wallet is empty", wanted=wanted, available="0")
 
 
 def receipt_of(wallet_id: int, sale: Sale | Document) -> Receipt:

@@ -14,6 +14,7 @@ from services.ledger.domain.documents import Document, DocumentType, Entry, Lot,
 from services.ledger.domain.policy import Rule
 from services.ledger.domain.refusals import EntryNotFound, WalletNotFound
 from services.ledger.storage import accounts, directory, journal, policies
+from services.ledger.storage import lots as stored_lots
 from services.ledger.storage.accounts import WalletBalance
 from services.ledger.storage.journal import DocumentKey, Period, Posted, StatementKey
 from services.ledger.storage.shards import schema, schemas, shard_of
@@ -77,7 +78,7 @@ class Reading:
         with transaction(self.engine) as connection:
             found = [
                 balance
-                for where, ids in self._by_schema(holding.wallet_ids)
+                for where, ids in by_schema(holding.wallet_ids, self.shards)
                 for balance in accounts.balances(connection, where, ids).values()
             ]
         expiring = min(
@@ -94,6 +95,7 @@ class Reading:
                 qualifying=sum(b.qualifying for b in found),
                 lifetime=sum(b.lifetime for b in found),
                 overdrawn=sum(b.overdrawn for b in found),
+                held=sum(b.held for b in found),
                 expiring=sum(b.expiring for b in found if b.expire_time == expiring.expire_time),
                 expire_time=expiring.expire_time,
             ),
@@ -120,7 +122,7 @@ class Reading:
                     limit=limit,
                     sales_only=sales_only,
                 )
-                for where, ids in self._by_schema(holding.wallet_ids)
+                for where, ids in by_schema(holding.wallet_ids, self.shards)
             ]
             merged = heapq.merge(*pages, key=statement_key, reverse=True)
             found = [posted for posted, _ in zip(merged, range(limit), strict=False)]
@@ -153,7 +155,7 @@ class Reading:
             entry = next((e for e in document.entries if e.ordinal == ordinal), None)
             if entry is None:
                 raise EntryNotFound("there is no such entry")
-            lots = journal.lot_uses_of(connection, where, document_id, ordinal)
+            lots = stored_lots.lot_uses_of(connection, where, document_id, ordinal)
             original = journal.original_before(connection, where, document)
             sale = document if document.type is DocumentType.SALE else None
             if document.original_id:
@@ -180,11 +182,13 @@ class Reading:
         with transaction(self.engine) as connection:
             return accounts.all_movements(connection, schemas(connection))
 
-    def _by_schema(self, wallet_ids: Sequence[int]) -> list[tuple[str, list[int]]]:
-        found: dict[str, list[int]] = {}
-        for wallet_id in wallet_ids:
-            found.setdefault(schema(shard_of(wallet_id, self.shards)), []).append(wallet_id)
-        return list(found.items())
+
+def by_schema(wallet_ids: Sequence[int], shards: int) -> list[tuple[str, list[int]]]:
+    """Wallets by the schema they lie in."""
+    found: dict[str, list[int]] = {}
+    for wallet_id in wallet_ids:
+        found.setdefault(schema(shard_of(wallet_id, shards)), []).append(wallet_id)
+    return list(found.items())
 
 
 def document_key(document: Document) -> DocumentKey:

@@ -1,0 +1,154 @@
+"""How long points live: when they can be spent, when they expire, which are spent first.
+
+Times are microseconds since 1970-01-01 UTC, days are counted from then; business days are UTC's.
+"""
+
+import enum
+from calendar import monthrange
+from datetime import date
+from functools import lru_cache
+
+import msgspec
+
+MICROS_PER_DAY = 86_400_000_000
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+MONTHS_PER_QUARTER = 3
+MONTHS_PER_YEAR = 12
+
+
+class Expiry(enum.IntEnum):
+    """What the count of a policy's expiry counts, and to which end it is rounded up."""
+
+    NEVER = 1
+    # Exactly so many days after they were earned.
+    DAYS = 2
+    # The same day and time so many months later; the month's last day where it has no such day.
+    MONTHS = 3
+    # At the end of the month, quarter or calendar year that MONTHS would fall into.
+    MONTH_END = 4
+    QUARTER_END = 5
+    YEAR_END = 6
+    # At the first anniversary of the enrolment on or after what MONTHS gives.
+    ANNIVERSARY = 7
+    # So many months after the member was last active, at that day's end.
+    INACTIVITY = 8
+
+
+class BurnOrder(enum.IntEnum):
+    SOONEST_EXPIRY = 1
+    OLDEST = 2
+
+
+class Shortfall(enum.IntEnum):
+    """What is done where more points are asked for than there are."""
+
+    REFUSE = 1
+    CLAMP = 2
+
+
+class PointLife(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The life of the points a policy version gives."""
+
+    # They become available so many days after the sale; zero: at once.
+    pending_days: int = 0
+    expiry: Expiry = Expiry.NEVER
+    # Days or months, by the kind of expiry.
+    expiry_count: int = 0
+    # Whether they can still be spent at the very instant they expire.
+    last_instant_counts: bool = False
+    burn_order: BurnOrder = BurnOrder.SOONEST_EXPIRY
+    shortfall: Shortfall = Shortfall.REFUSE
+    # How long points live that are given back after their lot's time was over.
+    refund_grace_days: int = 30
+
+
+NO_LIMITS = PointLife()
+
+
+class Term(msgspec.Struct, frozen=True, gc=False):
+    """The life of one lot. expire_time is the first instant at which it can no longer be spent."""
+
+    available_time: int | None = None
+    expire_time: int | None = None
+    # Above zero: the lot lives on so many months after whatever the member does.
+    inactive_months: int = 0
+
+
+FOREVER = Term()
+
+
+def term(life: PointLife, earn_time: int, enrol_day: int | None) -> Term:
+    """The term of points earned at a time. Without an enrolment their own day stands for it."""
+    if life.expiry is Expiry.NEVER and not life.pending_days:
+        return FOREVER
+    pending = life.pending_days * MICROS_PER_DAY
+    return Term(
+        earn_time + pending if pending else None,
+        expire_time(life, earn_time, enrol_day),
+        life.expiry_count if life.expiry is Expiry.INACTIVITY else 0,
+    )
+
+
+def expire_time(life: PointLife, earn_time: int, enrol_day: int | None) -> int | None:
+    """The first instant at which points earned at a time can no longer be spent."""
+    day, instant = divmod(earn_time, MICROS_PER_DAY)
+    kind, count = life.expiry, life.expiry_count
+    after = 1 if life.last_instant_counts else 0
+    if kind is Expiry.NEVER:
+        return None
+    if kind is Expiry.DAYS:
+        return earn_time + count * MICROS_PER_DAY + after
+    due = months_later(day, count)
+    if kind is Expiry.MONTHS:
+        return due * MICROS_PER_DAY + instant + after
+    if kind is Expiry.ANNIVERSARY:
+        return (anniversary_from(due, day if enrol_day is None else enrol_day)) * MICROS_PER_DAY
+    if kind is Expiry.INACTIVITY:
+        return (due + 1) * MICROS_PER_DAY
+    return (period_end(due, kind) + 1) * MICROS_PER_DAY
+
+
+def lives_until(expire_time: int, inactive_months: int, active_day: int | None) -> int:
+    """When a lot expires that lives on with its member's activity."""
+    if not inactive_months or active_day is None:
+        return expire_time
+    return max(expire_time, (months_later(active_day, inactive_months) + 1) * MICROS_PER_DAY)
+
+
+@lru_cache(maxsize=65_536)
+def months_later(day: int, months: int) -> int:
+    """The same day of the month so many months later; the last of the month where it has none."""
+    there = date.fromordinal(day + _EPOCH_ORDINAL)
+    year, month = divmod(there.year * MONTHS_PER_YEAR + there.month - 1 + months, MONTHS_PER_YEAR)
+    last = monthrange(year, month + 1)[1]
+    return day_number(date(year, month + 1, min(there.day, last)))
+
+
+def period_end(day: int, kind: Expiry) -> int:
+    """The last day of the month, quarter or year that a day lies in."""
+    there = date.fromordinal(day + _EPOCH_ORDINAL)
+    month = {
+        Expiry.MONTH_END: there.month,
+        Expiry.QUARTER_END: -(-there.month // MONTHS_PER_QUARTER) * MONTHS_PER_QUARTER,
+        Expiry.YEAR_END: MONTHS_PER_YEAR,
+    }[kind]
+    return day_number(date(there.year, month, monthrange(there.year, month)[1]))
+
+
+def anniversary_from(day: int, enrol_day: int) -> int:
+    """The first anniversary of an enrolment on or after a day; of 29 February it is the 28th in
+    other years.
+    """
+    there = date.fromordinal(day + _EPOCH_ORDINAL)
+    enrolled = date.fromordinal(enrol_day + _EPOCH_ORDINAL)
+    for year in (there.year, there.year + 1):
+        last = monthrange(year, enrolled.month)[1]
+        found = day_number(date(year, enrolled.month, min(enrolled.day, last)))
+        if found >= day:
+            return found
+    raise AssertionError("an anniversary comes every year")
+
+
+def day_number(day: date) -> int:
+    """Days since 1970-01-01."""
+    return day.toordinal() - _EPOCH_ORDINAL

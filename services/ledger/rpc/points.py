@@ -1,0 +1,209 @@
+"""What spends points: holds, captures, refunds."""
+
+import asyncio
+
+import msgspec
+from loyalty.ledger.v1 import points_pb2, points_pb2_grpc
+
+from services.ledger.committing import now_micros
+from services.ledger.domain.basket import MICROS_PER_SECOND
+from services.ledger.domain.documents import (
+    CapturePoints,
+    Document,
+    Hold,
+    HoldPoints,
+    Lot,
+    Refunded,
+    RefundPoints,
+    ReleaseHold,
+)
+from services.ledger.rpc import messages, names
+from services.ledger.rpc.holdings import Holdings
+from services.ledger.shards import Shards
+from services.ledger.storage.lots import LotKey
+from services.ledger.usecases.lots import Lots
+from services.plumbing.auth import current_caller
+from services.plumbing.grpc_calls import Context
+from services.plumbing.pages import page_size, page_token, read_page_token
+
+HOLD_LIFE_SECONDS = 900
+
+
+class Points(points_pb2_grpc.PointsServiceServicer):
+    def __init__(self, *, shards: Shards, holdings: Holdings, lots: Lots) -> None:
+        self._shards = shards
+        self._holdings = holdings
+        self._lots = lots
+
+    async def HoldPoints(
+        self,
+        request: points_pb2.HoldPointsRequest,
+        context: Context,  # noqa: ARG002
+    ) -> points_pb2.HoldPointsResponse:
+        """Of a member with several wallets the first that has so many points."""
+        holding = await self._holdings.find(request.wallet)
+        wallet_id = await asyncio.to_thread(self._lots.wallet_to_spend, holding, request.points)
+        given_time = messages.micros(request.business_time)
+        life_seconds = request.life_seconds or HOLD_LIFE_SECONDS
+        document = await self._shards.post_one(
+            HoldPoints(
+                wallet_id,
+                request.request_id.lower(),
+                names.body_hash(
+                    "hold",
+                    str(request.points),
+                    request.purpose,
+                    str(life_seconds),
+                    str(given_time),
+                ),
+                request.points,
+                request.purpose,
+                life_seconds * MICROS_PER_SECOND,
+                current_caller().subject,
+                given_time or now_micros(),
+            )
+        )
+        return points_pb2.HoldPointsResponse(
+            hold=write_hold(wallet_id, hold_of(document)),
+            balance=messages.write_balance(document.balance),
+        )
+
+    async def CapturePoints(
+        self,
+        request: points_pb2.CapturePointsRequest,
+        context: Context,  # noqa: ARG002
+    ) -> points_pb2.CapturePointsResponse:
+        wallet_id, hold_id = names.read_hold_name(request.hold)
+        document = await self._shards.post_one(
+            CapturePoints(
+                wallet_id,
+                request.request_id.lower(),
+                names.body_hash("capture", str(hold_id), str(request.points)),
+                hold_id,
+                request.points,
+                current_caller().subject,
+            )
+        )
+        return points_pb2.CapturePointsResponse(
+            hold=write_hold(wallet_id, hold_of(document)),
+            balance=messages.write_balance(document.balance),
+        )
+
+    async def ReleaseHold(
+        self,
+        request: points_pb2.ReleaseHoldRequest,
+        context: Context,  # noqa: ARG002
+    ) -> points_pb2.ReleaseHoldResponse:
+        wallet_id, hold_id = names.read_hold_name(request.hold)
+        document = await self._shards.post_one(
+            ReleaseHold(
+                wallet_id,
+                request.request_id.lower(),
+                names.body_hash("release", str(hold_id)),
+                hold_id,
+                current_caller().subject,
+            )
+        )
+        return points_pb2.ReleaseHoldResponse(
+            hold=write_hold(wallet_id, hold_of(document)),
+            balance=messages.write_balance(document.balance),
+        )
+
+    async def RefundPoints(
+        self,
+        request: points_pb2.RefundPointsRequest,
+        context: Context,  # noqa: ARG002
+    ) -> points_pb2.RefundPointsResponse:
+        wallet_id, burn_id = names.read_burn_name(request.burn)
+        given_time = messages.micros(request.business_time)
+        document = await self._shards.post_one(
+            RefundPoints(
+                wallet_id,
+                request.request_id.lower(),
+                names.body_hash(
+                    "refund", str(burn_id), str(request.points), request.reason, str(given_time)
+                ),
+                burn_id,
+                request.points,
+                request.reason,
+                current_caller().subject,
+                given_time or now_micros(),
+            )
+        )
+        refunded = msgspec.json.decode(document.lines_json, type=list[Refunded])
+        return points_pb2.RefundPointsResponse(
+            points=sum(part.points for part in refunded),
+            balance=messages.write_balance(document.balance),
+            lots=[
+                points_pb2.LotPart(
+                    lot=names.lot_name(wallet_id, part.target),
+                    points=part.points,
+                    expire_time=messages.optional_timestamp(part.expire_time),
+                )
+                for part in refunded
+            ],
+        )
+
+    async def GetHold(
+        self,
+        request: points_pb2.GetHoldRequest,
+        context: Context,  # noqa: ARG002
+    ) -> points_pb2.GetHoldResponse:
+        wallet_id, hold_id = names.read_hold_name(request.name)
+        await self._holdings.require_own(wallet_id)
+        hold = await asyncio.to_thread(self._lots.hold, wallet_id, hold_id)
+        return points_pb2.GetHoldResponse(hold=write_hold(wallet_id, hold))
+
+    async def ListLots(
+        self,
+        request: points_pb2.ListLotsRequest,
+        context: Context,  # noqa: ARG002
+    ) -> points_pb2.ListLotsResponse:
+        size = page_size(request.page_size, default=50, most=500)
+        after = read_lot_token(request.page_token)
+        holding = await self._holdings.find(request.parent)
+        found = await asyncio.to_thread(self._lots.page, holding, after=after, limit=size + 1)
+        page = found[:size]
+        return points_pb2.ListLotsResponse(
+            lots=[write_lot(key[-1], lot) for key, lot in page],
+            next_page_token=page_token(*page[-1][0]) if len(found) > size else "",
+        )
+
+
+def read_lot_token(token: str) -> LotKey | None:
+    """Refuses: PageTokenInvalid."""
+    keys = read_page_token(token, int, int, int, int, int)
+    if keys is None:
+        return None
+    expire_time, earn_time, document_id, ordinal, wallet_id = (int(key) for key in keys)
+    return expire_time, earn_time, document_id, ordinal, wallet_id
+
+
+def hold_of(document: Document) -> Hold:
+    """The hold as a document left it."""
+    return msgspec.json.decode(document.lines_json, type=Hold)
+
+
+def write_hold(wallet_id: int, hold: Hold) -> points_pb2.Hold:
+    return points_pb2.Hold(
+        name=names.hold_name(wallet_id, hold.hold_id),
+        state=points_pb2.Hold.State.ValueType(hold.state.value),
+        points=hold.points,
+        captured_points=hold.captured,
+        purpose=hold.purpose,
+        expire_time=messages.timestamp(hold.expire_time),
+        burn=names.burn_name(wallet_id, hold.burn_id) if hold.burn_id else "",
+    )
+
+
+def write_lot(wallet_id: int, lot: Lot) -> points_pb2.Lot:
+    return points_pb2.Lot(
+        name=names.lot_name(wallet_id, lot.id),
+        points=lot.points,
+        remaining_points=lot.remaining,
+        held_points=lot.held,
+        pending=lot.pending,
+        earn_time=messages.timestamp(lot.earn_time),
+        available_time=messages.optional_timestamp(lot.term.available_time),
+        expire_time=messages.optional_timestamp(lot.term.expire_time),
+    )

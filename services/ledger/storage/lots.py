@@ -1,0 +1,111 @@
+"""Lots read back: what they hold, which are due."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from services.ledger.domain.documents import Lot, LotUse
+from services.ledger.domain.point_life import Term
+from services.ledger.domain.wallet import WalletState
+from services.ledger.storage.journal import AS_MICROS
+from services.ledger.storage.posting import MICROS
+from services.plumbing.database import array
+from services.plumbing.pages import WHOLE_NUMBER_MAX
+
+# A lot's place in the order of burning: expiry, earned, document, ordinal; and its wallet.
+LotKey = tuple[int, int, int, int, int]
+# Later than any time there is, for lots that never expire.
+NEVER = WHOLE_NUMBER_MAX
+# What a lot is made of.
+LOT = f"""
+    l.document_id, l.ordinal, l.points, l.remaining, {AS_MICROS.format("l.earn_time")},
+    {AS_MICROS.format("l.available_time")}, {AS_MICROS.format("l.expire_time")}, l.inactive_months,
+    l.pending, l.held"""
+LOT_COLUMNS = 10
+
+
+def read_lot(row: Sequence[Any]) -> Lot:
+    document_id, ordinal, points, remaining, earn_time, available, expires, months, *rest = row
+    term = Term(available, expires, months)
+    return Lot(document_id, ordinal, points, remaining, earn_time, term, rest[0], rest[1])
+
+
+def load_lots(
+    connection: Connection,
+    schema: str,
+    wallets: Mapping[int, WalletState],
+    documents: Iterable[int] = (),
+) -> None:
+    """Give wallets the lots that still hold points, and those that the given documents opened."""
+    for row in connection.exec_driver_sql(
+        f"""
+        SELECT {LOT}, l.wallet_id FROM {schema}.lots l
+        WHERE wallet_id = ANY(%s::bigint[])
+          AND (remaining > 0 OR document_id = ANY(%s::bigint[]))""",
+        (array(wallets), array(documents)),
+    ):
+        lot = read_lot(row)
+        wallets[row[LOT_COLUMNS]].lots[lot.id] = lot
+
+
+def lot_uses_of(
+    connection: Connection, schema: str, document_id: int, ordinal: int
+) -> list[tuple[LotUse, Lot]]:
+    """The lots an entry drew on or gave back to (points below and above zero), and those it
+    opened.
+    """
+    rows = connection.exec_driver_sql(
+        f"""
+        SELECT {LOT}, -u.points
+        FROM {schema}.lot_uses u JOIN {schema}.lots l
+          ON (l.wallet_id, l.document_id, l.ordinal)
+             = (u.wallet_id, u.lot_document_id, u.lot_ordinal)
+        WHERE u.document_id = %s AND u.ordinal = %s
+        UNION ALL
+        SELECT {LOT}, l.points
+        FROM {schema}.lots l
+        JOIN {schema}.journal j ON j.document_id = l.document_id AND j.wallet_id = l.wallet_id
+        WHERE j.document_id = %s AND l.ordinal = %s""",
+        (document_id, ordinal, document_id, ordinal),
+    )
+    return [(LotUse(ordinal, (row[0], row[1]), row[LOT_COLUMNS]), read_lot(row)) for row in rows]
+
+
+def page(
+    connection: Connection,
+    schema: str,
+    wallet_ids: Sequence[int],
+    *,
+    after: LotKey | None,
+    limit: int,
+) -> list[tuple[LotKey, Lot]]:
+    """Lots of wallets that hold points, the soonest expiry first, with their keys."""
+    expires = f"coalesce({AS_MICROS.format('l.expire_time')}, {NEVER})"
+    key = f"{expires}, {AS_MICROS.format('l.earn_time')}, l.document_id, l.ordinal, l.wallet_id"
+    rows = connection.exec_driver_sql(
+        f"""
+        SELECT {LOT}, {key} FROM {schema}.lots l
+        WHERE wallet_id = ANY(%s::bigint[]) AND remaining > 0
+          AND (NOT %s OR ({key}) > (%s, %s, %s, %s, %s))
+        ORDER BY {key} LIMIT %s""",
+        (array(wallet_ids), after is not None, *(after or (0,) * 5), limit),
+    )
+    return [(tuple(row[LOT_COLUMNS:]), read_lot(row)) for row in rows]
+
+
+# Wallets with lots that a step of the night has something to do with by a time.
+DUE_PENDING = "pending AND available_time <= {cutoff}"
+DUE_EXPIRY = "remaining > 0 AND expire_time <= {cutoff} AND remaining > held AND NOT pending"
+
+
+def due_wallets(
+    connection: Connection, schema: str, due: str, cutoff: int, *, limit: int
+) -> list[int]:
+    """The first wallets with lots that are due, in the order of their ids within what was read."""
+    rows = connection.exec_driver_sql(
+        f"SELECT DISTINCT wallet_id FROM (SELECT wallet_id FROM {schema}.lots"
+        f" WHERE {due.format(cutoff=MICROS.format('%s'))} LIMIT %s) AS found ORDER BY wallet_id",
+        (cutoff, limit),
+    )
+    return [row[0] for row in rows]

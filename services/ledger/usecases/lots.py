@@ -1,0 +1,56 @@
+"""Which lots and holds there are. Each reads in one transaction and changes nothing."""
+
+import heapq
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from services.ledger.domain.documents import Hold, Lot
+from services.ledger.domain.refusals import HoldNotFound
+from services.ledger.storage import accounts, holds, lots
+from services.ledger.storage.lots import LotKey
+from services.ledger.storage.shards import schema, shard_of
+from services.ledger.usecases.read import Holding, by_schema
+from services.plumbing.database import transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Lots:
+    engine: Engine
+    shards: int
+
+    def wallet_to_spend(self, holding: Holding, points: int) -> int:
+        """The wallet of a holding to take points from: the first that has as many, else the first;
+        zero for a member without one.
+        """
+        if len(holding.wallet_ids) < 2:
+            return next(iter(holding.wallet_ids), 0)
+        with transaction(self.engine) as connection:
+            available = {
+                wallet_id: balance.available
+                for where, ids in by_schema(holding.wallet_ids, self.shards)
+                for wallet_id, balance in accounts.balances(connection, where, ids).items()
+            }
+        enough = (w for w in holding.wallet_ids if available.get(w, 0) >= points)
+        return next(enough, holding.wallet_ids[0])
+
+    def hold(self, wallet_id: int, hold_id: int) -> Hold:
+        """Refuses: HoldNotFound."""
+        where = schema(shard_of(wallet_id, self.shards))
+        with transaction(self.engine) as connection:
+            found = holds.find_holds(connection, where, [(wallet_id, hold_id)])
+        if not found:
+            raise HoldNotFound("the wallet has no such hold")
+        return found[0][1]
+
+    def page(
+        self, holding: Holding, *, after: LotKey | None, limit: int
+    ) -> list[tuple[LotKey, Lot]]:
+        """Lots that hold points, with their keys, the soonest expiry first."""
+        with transaction(self.engine) as connection:
+            pages = [
+                lots.page(connection, where, ids, after=after, limit=limit)
+                for where, ids in by_schema(holding.wallet_ids, self.shards)
+            ]
+        merged = heapq.merge(*pages, key=lambda keyed: keyed[0])
+        return [keyed for keyed, _ in zip(merged, range(limit), strict=False)]
