@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.exc import OperationalError
 
 from services.cli.hearing import NotHeard
+from services.cli.night_points import ACTIVATE_PENDING, EXPIRE_LOTS, RELEASE_HOLDS, PointsSteps
 from services.cli.night_tiers import TiersStep
 from services.cli.run_file import NothingRuns, RunningPlatform
 from services.cli.tokens import mint
@@ -75,6 +76,7 @@ class NightSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True)
 
+    ledger_grpc_address: str = Field(pattern=r"^[^:]+:\d+$")
     tiering_grpc_address: str = Field(pattern=r"^[^:]+:\d+$")
     # How far tiering is behind the ledger is the difference of what the two keep.
     ledger_database_url: str = Field(pattern=r"^postgresql\+psycopg2://")
@@ -93,6 +95,7 @@ def settings_of(platform: RunningPlatform) -> NightSettings:
         lifetime_seconds=TOKEN_SECONDS,
     )
     return NightSettings(
+        ledger_grpc_address=platform.grpc_address("ledger"),
         tiering_grpc_address=platform.grpc_address("tiering"),
         ledger_database_url=platform.database_urls["ledger"],
         tiering_database_url=platform.database_urls["tiering"],
@@ -102,14 +105,20 @@ def settings_of(platform: RunningPlatform) -> NightSettings:
 
 @contextmanager
 def opened_steps(settings: NightSettings) -> Iterator[Sequence[Step]]:
-    """The steps of a night, in their order."""
-    with TiersStep(
-        address=settings.tiering_grpc_address,
-        token=settings.night_token.get_secret_value(),
-        tiering_database_url=settings.tiering_database_url,
-        ledger_database_url=settings.ledger_database_url,
-    ) as tiers:
-        yield [tiers]
+    """The steps of a night, in their order: points that become available count before tiers are
+    decided, those of members who keep a tier expire by its rules.
+    """
+    token = settings.night_token.get_secret_value()
+    with (
+        PointsSteps(address=settings.ledger_grpc_address, token=token) as points,
+        TiersStep(
+            address=settings.tiering_grpc_address,
+            token=token,
+            tiering_database_url=settings.tiering_database_url,
+            ledger_database_url=settings.ledger_database_url,
+        ) as tiers,
+    ):
+        yield [points[ACTIVATE_PENDING], tiers, points[EXPIRE_LOTS], points[RELEASE_HOLDS]]
 
 
 def yesterday() -> date:

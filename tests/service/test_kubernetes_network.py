@@ -18,6 +18,7 @@ from tests.service.kubernetes_manifests import (
 Rule = dict[str, Any]
 POSTGRESQL_PORT = 5432
 HTTPS_PORT = 443
+LEDGER_PORT = 7102
 TIERING_PORT = 7103
 AMQP_PORTS = [5671, 5672]
 # Where a node keeps the credentials of the cloud.
@@ -111,7 +112,7 @@ def test_a_pod_reaches_names_its_database_and_a_server_the_issuer(
                 "server": sorted([HTTPS_PORT, 53, 53, POSTGRESQL_PORT], key=str),
                 "migrate": [53, 53, POSTGRESQL_PORT],
                 "worker": [53, 53, POSTGRESQL_PORT, *AMQP_PORTS],
-                "night": sorted([53, 53, POSTGRESQL_PORT, TIERING_PORT], key=str),
+                "night": sorted([53, 53, POSTGRESQL_PORT, LEDGER_PORT, TIERING_PORT], key=str),
                 "broker": [53, 53],
                 "database": [53, 53],
             }[component]
@@ -150,17 +151,20 @@ def test_local_database_lets_in_the_pods_that_use_it() -> None:
     ]
 
 
-def test_the_night_is_let_in_where_it_calls(manifests: list[Document]) -> None:
+@pytest.mark.parametrize(("name", "port"), [("ledger", LEDGER_PORT), ("tiering", TIERING_PORT)])
+def test_the_night_is_let_in_where_it_calls(
+    manifests: list[Document], name: str, port: int
+) -> None:
     (night,) = (pod for pod in pods(manifests) if pod.workload["kind"] == "CronJob")
-    (tiering,) = (s for s in servers(manifests) if s.labels["app.kubernetes.io/name"] == "tiering")
+    (called,) = (s for s in servers(manifests) if s.labels["app.kubernetes.io/name"] == name)
     (address,) = (
         variable["value"]
         for variable in night.container["env"]
-        if variable["name"] == "TIERING_GRPC_ADDRESS"
+        if variable["name"] == f"{name.upper()}_GRPC_ADDRESS"
     )
-    assert address == f"tiering:{tiering.ports['grpc']}"
-    assert tiering.ports["grpc"] == TIERING_PORT
-    calls, _ = rules(manifests, tiering.labels, "ingress")
+    assert address == f"{name}:{called.ports['grpc']}"
+    assert called.ports["grpc"] == port
+    calls, _ = rules(manifests, called.labels, "ingress")
     assert selects(calls["from"][0]["podSelector"], night.labels)
     out = [
         to["podSelector"]
@@ -168,4 +172,4 @@ def test_the_night_is_let_in_where_it_calls(manifests: list[Document]) -> None:
         for to in rule["to"]
         if "podSelector" in to and "namespaceSelector" not in to
     ]
-    assert any(selects(end, tiering.labels) for end in out)
+    assert any(selects(end, called.labels) for end in out)
