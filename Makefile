@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 DATA ?= .loyalty
 USERS ?= 50
 SECONDS ?= 60
+# A platform is a dozen processes of the same code: what the first compiled, the others read.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock protos contract docs check format test run demo bench load clean
@@ -58,7 +60,7 @@ check: setup ## format, lint, types, walls, contracts, dependencies
 	$(BIN)/deptry services
 
 test: setup ## every test; starts what it needs itself
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 run: setup ## start the platform, replay a real year at its tills, stay up
 	@$(BIN)/loyalty replay --data $(DATA) --stay

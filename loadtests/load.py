@@ -16,6 +16,7 @@ from rich.table import Table
 from loadtests.tills.customers import issuer_of
 from loadtests.tills.enrolment import enrol_customers
 from loadtests.tills.outcome import Outcome
+from loadtests.tills.rewards import publish_rewards
 from services.cli.demo.replay import publish_policies
 from services.cli.demo.tiers import publish_classic
 from services.cli.platform import running_platform
@@ -29,7 +30,10 @@ CUSTOMERS_MIN, CUSTOMERS_MAX = 20, 2_000
 STOP_SECONDS_MAX = 15
 SPARE_SECONDS = 120
 TOKEN_SECONDS = 300
-MARKETING_SCOPES = ("policies.write", "rules.write", "rules.publish")
+MARKETING_SCOPES = (
+    *("policies.write", "rules.write", "rules.publish"),
+    *("rewards.write", "rewards.publish"),
+)
 
 
 class LocustFailed(Exception):  # noqa: N818 — says what happened
@@ -66,7 +70,9 @@ def main() -> None:
 
 
 def prepare(platform: RunningPlatform, users: int, console: Console) -> None:
-    """A policy, rules of tiers, and customers whose names the users find in the data directory."""
+    """A policy, rules of tiers, rewards, and customers whose names the users find in the data
+    directory.
+    """
     marketing = issuer_of(platform).mint("load", MARKETING_SCOPES, [], TOKEN_SECONDS)
     publish_policies(ledger_address=platform.grpc_address("ledger"), token=marketing)
     publish_classic(
@@ -74,6 +80,7 @@ def prepare(platform: RunningPlatform, users: int, console: Console) -> None:
         token=marketing,
         effective_day=datetime.now(UTC).date(),
     )
+    publish_rewards(platform.grpc_address("rewards"), marketing)
     count = max(CUSTOMERS_MIN, min(users * CUSTOMERS_PER_USER, CUSTOMERS_MAX))
     console.print(f"enrolling {count} customers")
     enrol_customers(platform, count).save(platform.data_dir)

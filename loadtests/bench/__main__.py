@@ -13,8 +13,10 @@ from loadtests.bench.crew import crew_for
 from loadtests.bench.found import Found
 from loadtests.bench.keys import KEYS, NAMES, Contestant, Stage, needed
 from loadtests.bench.measurement import Measurement
+from loadtests.bench.nightly import measure_night
 from loadtests.bench.plan import FULL, QUICK, Plan
 from loadtests.bench.previewing import TimeMachine
+from loadtests.bench.redeeming import measure_redeeming, open_desk, with_rewards
 from loadtests.bench.replay import replay_fresh
 from loadtests.bench.subject import fresh_subject
 
@@ -27,17 +29,7 @@ def main() -> None:
     arguments = parser.parse_args()
     progress = Console(stderr=True, highlight=False)
     plan = QUICK if arguments.quick else FULL
-    needs = needed(frozenset(arguments.only))
-    found, settings = Found(), dict[str, str]()
-    if needs & {*Contestant, Stage.GROWTH}:
-        found, settings = _measure(needs, plan, progress)
-    if needs & {Stage.LAG, Stage.CATCH_UP}:
-        settings = _follow_events(needs, plan, progress, found)
-    if needs & {Stage.PREVIEW, Stage.BESIDE_PREVIEW}:
-        settings = _preview(needs, plan, progress, found)
-    if Stage.REPLAY in needs:
-        progress.print("the year's replay")
-        found.replay = replay_fresh()
+    found, settings = _run(needed(frozenset(arguments.only)), plan, progress)
     names = [key.name for key in KEYS if key.name in arguments.only]
     report.save(report.document(found, plan=plan, names=names, settings=settings), arguments.output)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
@@ -51,6 +43,26 @@ def main() -> None:
     for remark in report.remarks(found):
         console.print(f"[yellow]{remark}[/]")
     console.print(f"written to {arguments.output}")
+
+
+def _run(
+    needs: frozenset[Contestant | Stage], plan: Plan, progress: Console
+) -> tuple[Found, dict[str, str]]:
+    found, settings = Found(), dict[str, str]()
+    if needs & {*Contestant, Stage.GROWTH}:
+        found, settings = _measure(needs, plan, progress)
+    if needs & {Stage.LAG, Stage.CATCH_UP}:
+        settings = _follow_events(needs, plan, progress, found)
+    if needs & {Stage.PREVIEW, Stage.BESIDE_PREVIEW}:
+        settings = _preview(needs, plan, progress, found)
+    if Stage.REDEEM in needs:
+        settings = _redeem(plan, progress, found)
+    if Stage.NIGHT in needs:
+        settings = _night(plan, progress, found)
+    if Stage.REPLAY in needs:
+        progress.print("the year's replay")
+        found.replay = replay_fresh()
+    return found, settings
 
 
 def _measure(
@@ -91,6 +103,22 @@ def _preview(
             found.preview = machine.preview()
         if Stage.BESIDE_PREVIEW in needs:
             found.beside = machine.beside(crew)
+        return subject.settings()
+
+
+def _redeem(plan: Plan, progress: Console, found: Found) -> dict[str, str]:
+    progress.print("a fresh platform with a reward")
+    with fresh_subject(plan.wallets) as started:
+        subject = with_rewards(started)
+        with crew_for(subject, open_desk(subject)) as crew:
+            found.redeemed = measure_redeeming(subject, crew, plan, progress.print)
+        return subject.settings()
+
+
+def _night(plan: Plan, progress: Console, found: Found) -> dict[str, str]:
+    progress.print("a fresh platform with many lots")
+    with fresh_subject(plan.wallets) as subject, crew_for(subject) as crew:
+        found.night = measure_night(subject, crew, plan, progress.print)
         return subject.settings()
 
 

@@ -8,11 +8,14 @@ import numpy as np
 from loadtests.bench.bus import Applied, Bus
 from loadtests.bench.crew import Crew
 from loadtests.bench.generator import Call
-from loadtests.bench.plan import BULK_IN_FLIGHT, UNARY_IN_FLIGHT, Plan
+from loadtests.bench.plan import BULK_IN_FLIGHT, Plan
 from loadtests.bench.usage import Usage, between
-from loadtests.bench.workload import SALES_PER_CALL
+from loadtests.bench.workload import SALES_PER_CALL, SALES_PER_STORE_CALL
 
 SALES_PER_SECOND = 2_000
+STORE_CALLS_PER_SECOND = SALES_PER_SECOND / SALES_PER_STORE_CALL
+# No call waits for another's answer before the ledger is two seconds behind.
+STORE_CALLS_IN_FLIGHT = 100
 # Fewer than this share of what was wanted is told.
 OFFERED_SHARE_MIN = 0.98
 CALLS_AT_ONCE = 40
@@ -55,15 +58,18 @@ class CatchUp:
 
 
 def measure_lag(bus: Bus, crew: Crew, plan: Plan, say: Say) -> Lag:
-    """Tills sell one by one at an even rate, and the events are followed. Refuses: NotApplied."""
+    """Stores send their sales at an even rate, and the events are followed. Refuses: NotApplied.
+
+    Whatever the answers: what is late is sent at once.
+    """
     _settle(bus, crew)
     before, start = bus.positions(), bus.meter.sample()
     crew.measure(
-        Call.SALE,
-        in_flight=UNARY_IN_FLIGHT,
+        Call.STORE,
+        in_flight=STORE_CALLS_IN_FLIGHT,
         seconds=plan.lag_seconds,
-        ready=int(SALES_PER_SECOND * (plan.lag_seconds + 1)),
-        per_second=SALES_PER_SECOND,
+        ready=int(STORE_CALLS_PER_SECOND * (plan.lag_seconds + 1)),
+        per_second=STORE_CALLS_PER_SECOND,
     )
     usage = between(start, bus.meter.sample())
     bus.wait_until_applied()

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from loadtests.bench.generator import Call, FirstSales, Order, Prepare, Ran, Run, Target, work
+from loadtests.bench.generator import (
+    Call,
+    Desk,
+    FirstSales,
+    Order,
+    Prepare,
+    Ran,
+    Run,
+    Target,
+    work,
+)
 from loadtests.bench.subject import GENERATORS, Subject
 from loadtests.bench.usage import Meter, Usage, between
 
@@ -122,7 +132,7 @@ class Crew:
 
 
 @contextmanager
-def crew_for(subject: Subject) -> Iterator[Crew]:
+def crew_for(subject: Subject, desk: Desk | None = None) -> Iterator[Crew]:
     """Generators while the block runs."""
     # Spawned: a process that has used gRPC must not fork.
     context = multiprocessing.get_context("spawn")
@@ -130,7 +140,7 @@ def crew_for(subject: Subject) -> Iterator[Crew]:
     for number in range(PROCESSES):
         ours, theirs = context.Pipe()
         target = Target(
-            subject.address, subject.token, number, CHANNELS_PER_PROCESS, subject.wallets
+            subject.address, subject.token, number, CHANNELS_PER_PROCESS, subject.wallets, desk
         )
         process = context.Process(target=work, args=(target, theirs), daemon=True)
         process.start()

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 
 from loadtests.bench.carrying import CatchUp, Lag
 from loadtests.bench.keys import Contestant
+from loadtests.bench.nightly import Night
 from loadtests.bench.previewing import Beside, Previewed
+from loadtests.bench.redeeming import Redeemed
 from loadtests.bench.usage import Usage
 
 MICROS_PER_SECOND = 1_000_000
@@ -61,6 +63,8 @@ class Found:
     catch_up: CatchUp | None = None
     preview: Previewed | None = None
     beside: Beside | None = None
+    redeemed: Redeemed | None = None
+    night: Night | None = None
 
     def medians(self) -> dict[Contestant, float]:
         return {contestant: median(turns) for contestant, turns in self.turns.items()}

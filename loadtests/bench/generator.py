@@ -12,9 +12,10 @@ from typing import TypeAlias
 
 import grpc
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
+from loyalty.rewards.v1 import redemption_pb2
 from plumbing.v1 import diagnostics_pb2
 
-from loadtests.bench.workload import SALES_PER_CALL, SaleMaker
+from loadtests.bench.workload import SALES_PER_CALL, RedemptionMaker, SaleMaker
 from services.plumbing.grpc_client import bearer
 from services.plumbing.grpc_server import MESSAGE_BYTES_MAX
 
@@ -22,11 +23,36 @@ CALL_SECONDS_MAX = 60.0
 
 
 class Call(Enum):
-    """What is sent: the method's path."""
+    """What is sent. A store's concentrator sends some tens of sales at a time, a backlog more."""
 
-    ECHO = "/plumbing.v1.DiagnosticsService/Ping"
-    SALE = "/loyalty.ledger.v1.PointOfSaleService/RecordSale"
-    BATCH = "/loyalty.ledger.v1.PointOfSaleService/BatchRecordSales"
+    ECHO = "echo"
+    SALE = "sale"
+    STORE = "store"
+    BATCH = "batch"
+    REDEEM = "redeem"
+
+    @property
+    def path(self) -> str:
+        return PATHS[self]
+
+
+PATHS = {
+    Call.ECHO: "/plumbing.v1.DiagnosticsService/Ping",
+    Call.SALE: "/loyalty.ledger.v1.PointOfSaleService/RecordSale",
+    Call.STORE: "/loyalty.ledger.v1.PointOfSaleService/BatchRecordSales",
+    Call.BATCH: "/loyalty.ledger.v1.PointOfSaleService/BatchRecordSales",
+    Call.REDEEM: "/loyalty.rewards.v1.RedemptionService/RedeemReward",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where members redeem a reward, and who does."""
+
+    address: str
+    reward: str
+    price_points: int
+    members: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +64,10 @@ class Target:
     number: int
     channels: int
     wallets: int
+    desk: Desk | None = None
+
+    def address_of(self, call: Call) -> str:
+        return self.desk.address if self.desk and call is Call.REDEEM else self.address
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +149,20 @@ class _Generator:
     def __init__(self, target: Target) -> None:
         self._maker = SaleMaker(target.number, wallets=target.wallets)
         self._metadata = bearer(target.token)
-        # Channels with the same arguments would share one connection.
-        self._channels = [
-            grpc.aio.insecure_channel(
-                target.address,
-                options=(
-                    ("bench.channel", number),
-                    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-                ),
-            )
-            for number in range(target.channels)
-        ]
+        self._channels = {call: _channels(target, target.address_of(call)) for call in Call}
         self._ready: dict[Call, list[bytes]] = {call: [] for call in Call}
         self._make: dict[Call, Callable[[], bytes]] = {
             Call.ECHO: self._maker.ping,
             Call.SALE: self._maker.sale,
+            Call.STORE: self._maker.store_batch,
             Call.BATCH: self._maker.batch,
         }
+        if target.desk is not None:
+            desk = target.desk
+            maker = RedemptionMaker(
+                target.number, desk.reward, desk.members, price_points=desk.price_points
+            )
+            self._make[Call.REDEEM] = maker.redemption
 
     def prepare(self, order: Prepare) -> int:
         ready = self._ready[order.call]
@@ -151,12 +178,12 @@ class _Generator:
 
     async def run(self, order: Run) -> Ran:
         """Send until the time is over or nothing is ready. Refuses: UnexpectedAnswer."""
-        ready = self._ready[order.call]
+        ready, channels = self._ready[order.call], self._channels[order.call]
         answers: list[Answer] = []
         turns = _turns(order.per_second)
         await asyncio.gather(
             *(
-                self._send(self._channels[number % len(self._channels)], order, turns, answers)
+                self._send(channels[number % len(channels)], order, turns, answers)
                 for number in range(order.in_flight)
             )
         )
@@ -175,7 +202,7 @@ class _Generator:
     ) -> None:
         ready = self._ready[order.call]
         method: Method = channel.unary_unary(
-            order.call.value, request_serializer=None, response_deserializer=None
+            order.call.path, request_serializer=None, response_deserializer=None
         )
         now = time.monotonic
         for turn in turns:
@@ -185,6 +212,20 @@ class _Generator:
                 return
             answer = await method(ready.pop(), metadata=self._metadata, timeout=CALL_SECONDS_MAX)
             answers.append((started, now(), answer))
+
+
+def _channels(target: Target, address: str) -> list[grpc.aio.Channel]:
+    # Channels with the same arguments would share one connection.
+    return [
+        grpc.aio.insecure_channel(
+            address,
+            options=(
+                ("bench.channel", number),
+                ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+            ),
+        )
+        for number in range(target.channels)
+    ]
 
 
 def _turns(per_second: float | None) -> Iterator[float]:
@@ -221,9 +262,13 @@ def _sales_in(call: Call, answer: bytes) -> int:
             if not pos.RecordSaleResponse.FromString(answer).sale:
                 raise UnexpectedAnswer("a sale without a name")
             return 1
-        case Call.BATCH:
+        case Call.STORE | Call.BATCH:
             outcomes = pos.BatchRecordSalesResponse.FromString(answer).outcomes
             for outcome in outcomes:
                 if not outcome.HasField("recorded"):
                     raise UnexpectedAnswer(f"refused: {outcome.refused.reason}")
             return len(outcomes)
+        case Call.REDEEM:
+            if not redemption_pb2.RedeemRewardResponse.FromString(answer).voucher.code:
+                raise UnexpectedAnswer("a redemption without a voucher")
+            return 0

@@ -24,6 +24,8 @@ class Stage(StrEnum):
     CATCH_UP = "catch_up"
     PREVIEW = "preview"
     BESIDE_PREVIEW = "beside_preview"
+    REDEEM = "redeem"
+    NIGHT = "night"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ KEYS = (
     ),
     Key(
         "events_lag_p99_s",
-        "from a sale's COMMIT to tiering's, 2,000 sales/s on RabbitMQ",
+        "a sale's COMMIT to tiering's; BatchRecordSales of 40, 2,000 sales/s",
         frozenset({Stage.LAG}),
         target=2.0,
         at_most=True,
@@ -125,6 +127,35 @@ KEYS = (
         "preview_unary_share",
         "RecordSale rate while a preview runs over the rate before",
         frozenset({Stage.BESIDE_PREVIEW}),
+        target=0.80,
+        digits=2,
+    ),
+    Key(
+        "redeem_per_s",
+        "RedeemReward, hold to voucher, one reward, 32 in flight",
+        frozenset({Stage.REDEEM}),
+        target=300,
+    ),
+    Key(
+        "redeem_p99_ratio",
+        "p99 of RedeemReward over RecordSale's, both 32 in flight",
+        frozenset({Stage.REDEEM}),
+        target=8,
+        at_most=True,
+        digits=1,
+    ),
+    Key(
+        "night_10m_lots_s",
+        "expiry over 10,000,000 lots, one of each of 1,000,000 wallets due",
+        frozenset({Stage.NIGHT}),
+        target=600,
+        at_most=True,
+        digits=1,
+    ),
+    Key(
+        "night_unary_share",
+        "RecordSale rate during a night over the rate before",
+        frozenset({Stage.NIGHT}),
         target=0.80,
         digits=2,
     ),

@@ -6,8 +6,9 @@ from loadtests.bench.generator import Call
 
 UNARY_IN_FLIGHT = 64
 BULK_IN_FLIGHT = 8
+REDEEM_IN_FLIGHT = 32
 # Calls per second that a first round is prepared for.
-FIRST_GUESS = {Call.ECHO: 6_000.0, Call.SALE: 4_000.0, Call.BATCH: 50.0}
+FIRST_GUESS = {Call.ECHO: 6_000.0, Call.SALE: 4_000.0, Call.BATCH: 50.0, Call.REDEEM: 600.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Plan:
     members: int = 1_000_000
     # Of 32; the members of the others are left out.
     member_slices: int = 32
+    night_wallets: int = 1_000_000
 
 
 FULL = Plan(rounds=5, seconds=3.0, idle_seconds=1.5, history_sales=2_000_000)
@@ -35,4 +37,5 @@ QUICK = Plan(
     lag_seconds=10.0,
     backlog_entries=150_000,
     member_slices=2,
+    night_wallets=50_000,
 )

@@ -18,7 +18,7 @@ from rich.table import Table
 from loadtests.bench.crew import CHANNELS_PER_PROCESS, PROCESSES
 from loadtests.bench.found import Found, Turn, median
 from loadtests.bench.keys import KEYS, Contestant, Key
-from loadtests.bench.plan import BULK_IN_FLIGHT, UNARY_IN_FLIGHT, Plan
+from loadtests.bench.plan import BULK_IN_FLIGHT, REDEEM_IN_FLIGHT, UNARY_IN_FLIGHT, Plan
 from loadtests.bench.previewing import MEBIBYTE, MEMBERS
 from loadtests.bench.subject import GENERATORS
 
@@ -45,6 +45,10 @@ def values_of(found: Found) -> dict[str, float | None]:
         "event_entries_per_s": found.catch_up.entries_per_second if found.catch_up else None,
         "preview_1m_seconds": found.preview.seconds_of_a_million if found.preview else None,
         "preview_unary_share": found.beside.share if found.beside else None,
+        "redeem_per_s": found.redeemed.redemptions_per_second if found.redeemed else None,
+        "redeem_p99_ratio": found.redeemed.p99_ratio if found.redeemed else None,
+        "night_10m_lots_s": found.night.seconds_of_ten_million if found.night else None,
+        "night_unary_share": found.night.share if found.night else None,
     }
 
 
@@ -70,6 +74,8 @@ def document(
         "catch_up": asdict(found.catch_up) if found.catch_up else None,
         "preview": asdict(found.preview) if found.preview else None,
         "beside_preview": asdict(found.beside) if found.beside else None,
+        "redeemed": asdict(found.redeemed) if found.redeemed else None,
+        "night": asdict(found.night) if found.night else None,
         "remarks": remarks(found),
         "sales_acknowledged_and_recorded": found.sales_recorded,
         "load": {
@@ -77,6 +83,7 @@ def document(
             "channels_per_process": CHANNELS_PER_PROCESS,
             "unary_in_flight": UNARY_IN_FLIGHT,
             "bulk_in_flight": BULK_IN_FLIGHT,
+            "redeem_in_flight": REDEEM_IN_FLIGHT,
             "rounds": plan.rounds,
             "seconds_per_round": plan.seconds,
             "history_sales": plan.history_sales,

@@ -25,6 +25,7 @@ SERVER, DATABASE, GENERATORS = "server", "postgres", "generators"
 SCOPES = (
     *("sales.write", "policies.write", "diagnostics.read"),
     *("rules.read", "rules.write", "rules.publish"),
+    *("points.adjust", "rewards.write", "rewards.publish", "rewards.redeem", "days.write"),
 )
 TOKEN_SECONDS = 7_200
 # No day closes by itself while something is measured.

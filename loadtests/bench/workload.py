@@ -3,12 +3,14 @@
 import random
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
+from loyalty.rewards.v1 import catalogue_pb2, redemption_pb2
 from plumbing.v1 import diagnostics_pb2
 
 SALES_PER_CALL = 500
+SALES_PER_STORE_CALL = 40
 LINES_PER_BULK_SALE = 3
 STORES = 100
 PRODUCTS = 5_000
@@ -49,6 +51,10 @@ class SaleMaker:
         wallets = self._random.choices(self._wallets, k=SALES_PER_CALL)
         return self.batch_of(wallets)
 
+    def store_batch(self) -> bytes:
+        """The same, of as many sales as a store's concentrator gathers in a second or so."""
+        return self.batch_of(self._random.choices(self._wallets, k=SALES_PER_STORE_CALL))
+
     def batch_of(self, wallets: Iterable[int]) -> bytes:
         """A BatchRecordSalesRequest with one sale for each of these wallets."""
         requests = [self._request(wallet, lines=LINES_PER_BULK_SALE) for wallet in wallets]
@@ -74,6 +80,25 @@ class SaleMaker:
         sale.business_time.seconds = self._now_seconds - draw.randrange(DAYS * SECONDS_PER_DAY)
         request_id = uuid.UUID(int=draw.getrandbits(128), version=4)
         return pos.RecordSaleRequest(request_id=str(request_id), sale=sale)
+
+
+class RedemptionMaker:
+    """Makes serialized requests of members, drawn uniformly, for one reward."""
+
+    def __init__(
+        self, number: int, reward: str, members: Sequence[str], *, price_points: int
+    ) -> None:
+        self._members = members
+        self._random = random.Random(number)  # noqa: S311 — a workload, no secret
+        self._request = redemption_pb2.RedeemRewardRequest(
+            reward=reward, expected_points=price_points, channel=catalogue_pb2.CHANNEL_APP
+        )
+
+    def redemption(self) -> bytes:
+        """A RedeemRewardRequest."""
+        self._request.request_id = str(uuid.uuid4())
+        self._request.member = self._random.choice(self._members)
+        return self._request.SerializeToString()
 
 
 def _product(number: int, department: str) -> pos.Line:

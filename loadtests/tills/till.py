@@ -43,7 +43,9 @@ class Till(User):
         # One run's receipts differ from another's.
         self._receipts = itertools.count(time.time_ns() // 1_000)
         subject = f"stores/{self._store}/terminals/{self._terminal}"
-        self._calls = Calls(environment, world().token(subject, "sales.write", [self._store]))
+        self._calls = Calls(
+            environment, world().token(subject, "sales.write", stores=[self._store])
+        )
         self._ledger = point_of_sale_pb2_grpc.PointOfSaleServiceStub(world().ledger)
         self._sold: deque[str] = deque(maxlen=SALES_REMEMBERED)
         self._kept: list[pos.RecordSaleRequest] = []

@@ -23,11 +23,12 @@ class World:
 
     ledger: grpc.Channel
     tiering: grpc.Channel
+    rewards: grpc.Channel
     customers: Customers
     issuer: DevelopmentIssuer
 
-    def token(self, subject: str, scope: str, stores: Sequence[str] = ()) -> str:
-        return self.issuer.mint(subject, [scope], stores, TOKEN_SECONDS)
+    def token(self, subject: str, *scopes: str, stores: Sequence[str] = ()) -> str:
+        return self.issuer.mint(subject, scopes, stores, TOKEN_SECONDS)
 
 
 _worlds: list[World] = []
@@ -40,6 +41,7 @@ def enter(data_dir: Path) -> None:
         World(
             ledger=channel(platform.grpc_address("ledger")),
             tiering=channel(platform.grpc_address("tiering")),
+            rewards=channel(platform.grpc_address("rewards")),
             customers=Customers.load(data_dir),
             issuer=issuer_of(platform),
         )

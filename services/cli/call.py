@@ -12,8 +12,17 @@ from google.protobuf import descriptor_pool, json_format
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from loyalty.ledger.v1 import earn_policy_pb2, ledger_pb2, point_of_sale_pb2
+from loyalty.ledger.v1 import (
+    adjustments_pb2,
+    earn_policy_pb2,
+    ledger_pb2,
+    liability_pb2,
+    night_pb2,
+    point_of_sale_pb2,
+    points_pb2,
+)
 from loyalty.members.v1 import members_pb2
+from loyalty.rewards.v1 import catalogue_pb2, redemption_pb2, vouchers_pb2
 from loyalty.tiering.v1 import rules_pb2, tiering_pb2
 from plumbing.v1 import access_pb2
 
@@ -23,12 +32,23 @@ from services.plumbing.grpc_client import bearer, channel, error_info, field_vio
 
 CONTRACTS = {
     "members": (members_pb2,),
-    "ledger": (point_of_sale_pb2, earn_policy_pb2, ledger_pb2),
+    "ledger": (
+        point_of_sale_pb2,
+        earn_policy_pb2,
+        ledger_pb2,
+        points_pb2,
+        adjustments_pb2,
+        liability_pb2,
+        night_pb2,
+    ),
     "tiering": (rules_pb2, tiering_pb2),
+    "rewards": (catalogue_pb2, vouchers_pb2, redemption_pb2),
 }
 # Publishing tier rules replays every member.
 DEADLINE_SECONDS = 300.0
 TOKEN_SECONDS = 60
+# Who calls where nobody else is named.
+OPERATOR = "operators/command-line"
 
 
 def methods() -> dict[str, tuple[str, MethodDescriptor]]:
@@ -42,7 +62,7 @@ def methods() -> dict[str, tuple[str, MethodDescriptor]]:
     return found
 
 
-def call(data_dir: Path, name: str, body: str) -> None:
+def call(data_dir: Path, name: str, body: str, *, subject: str) -> None:
     """Call a method by its short name and print the answer; exits 1 with the refusal.
 
     A token with just the scope the method states is minted for it; a request_id left out is made.
@@ -60,7 +80,7 @@ def call(data_dir: Path, name: str, body: str) -> None:
     scope = method.GetOptions().Extensions[access_pb2.required_scope]
     token = mint(
         data_dir,
-        subject="operators/command-line",
+        subject=subject,
         scope=scope,
         stores=["*"],
         lifetime_seconds=TOKEN_SECONDS,

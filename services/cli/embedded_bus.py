@@ -13,10 +13,15 @@ from services.plumbing import outbox, telemetry
 from services.plumbing.config import LogSettings, read
 from services.plumbing.database import engine, transaction
 from services.plumbing.embedded_bus import Consumer, EmbeddedBus, Source
+from services.rewards.reactions import RewardsReactions
 from services.tiering.reactions import TieringReactions
 
 # Who reacts to events, by the name of the service.
-REACTIONS: Mapping[str, type] = {"ledger": LedgerReactions, "tiering": TieringReactions}
+REACTIONS: Mapping[str, type] = {
+    "ledger": LedgerReactions,
+    "tiering": TieringReactions,
+    "rewards": RewardsReactions,
+}
 
 
 class BusSettings(BaseSettings):
@@ -27,6 +32,7 @@ class BusSettings(BaseSettings):
     members_database_url: str = Field(pattern=r"^postgresql\+psycopg2://")
     ledger_database_url: str = Field(pattern=r"^postgresql\+psycopg2://")
     tiering_database_url: str = Field(pattern=r"^postgresql\+psycopg2://")
+    rewards_database_url: str = Field(pattern=r"^postgresql\+psycopg2://")
     outbox_retention_days: int = Field(default=30, ge=1, le=3_650)
     bus_metrics_port: int = Field(default=7290, ge=0, le=65535)
 
@@ -37,7 +43,8 @@ class BusSettings(BaseSettings):
 def wire(settings: BusSettings) -> EmbeddedBus:
     """The bus over the databases of all services."""
     urls = {service.name: settings.database_url(service.name) for service in SERVICES}
-    engines = {name: engine(url) for name, url in urls.items()}
+    # What is interrupted by a connection that broke is done again soon.
+    engines = {name: engine(url, checks_first=False) for name, url in urls.items()}
     sources = []
     for name, source in engines.items():
         with transaction(source) as connection:

@@ -113,6 +113,9 @@ def token(
     store: Annotated[
         list[str] | None, typer.Option(help='A store it may act for; repeatable; "*" for all.')
     ] = None,
+    role: Annotated[
+        list[str] | None, typer.Option(help='What it is, such as "supervisor"; repeatable.')
+    ] = None,
     lifetime_seconds: Annotated[int, typer.Option(min=1, help="How long it is valid.")] = 3600,
     data: DataOption = DATA_DEFAULT,
 ) -> None:
@@ -126,6 +129,7 @@ def token(
             scope=scope,
             stores=store or [],
             lifetime_seconds=lifetime_seconds,
+            roles=role or [],
         )
     )
 
@@ -134,6 +138,9 @@ def token(
 def call(
     method: Annotated[str, typer.Argument(help="Such as GetWallet or RecordSale.")],
     body: Annotated[str, typer.Argument(help="The request in JSON; - reads it from input.")] = "",
+    subject: Annotated[
+        str, typer.Option(help="Whose token: what one person proposes another approves.")
+    ] = "operators/command-line",
     data: DataOption = DATA_DEFAULT,
 ) -> None:
     """Call any method of the running platform: JSON in, JSON out.
@@ -142,7 +149,25 @@ def call(
     """
     from services.cli.call import call as call_method
 
-    call_method(data, method, body)
+    call_method(data, method, body, subject=subject)
+
+
+@app.command()
+def upload_codes(
+    pool: Annotated[str, typer.Argument(help="The pool's name, such as cinema.")],
+    file: Annotated[
+        Path, typer.Argument(help="A code a line.", exists=True, dir_okay=False, readable=True)
+    ],
+    data: DataOption = DATA_DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a file of voucher codes, of any size, into a pool; say which lines were not loaded.
+
+    Interrupted, the same again goes on, and loads nothing twice.
+    """
+    from services.cli.code_upload import run
+
+    run(data, pool, file, as_json=as_json)
 
 
 @app.command()
@@ -202,6 +227,40 @@ def audit(data: DataOption = DATA_DEFAULT, as_json: JsonOption = False) -> None:
         raise typer.Exit(2) from None
     if not right:
         raise typer.Exit(1)
+
+
+@app.command()
+def liability(
+    month: Annotated[
+        str, typer.Option(help="Such as 2024-03; the current one where none is given.")
+    ] = "",
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", dir_okay=False, help="Write every figure there too.")
+    ] = None,
+    expiry_months: Annotated[
+        int | None,
+        typer.Option(min=1, max=3_660, help="What if points lived so many months?"),
+    ] = None,
+    point_value: Annotated[
+        str, typer.Option(help="What a point is worth, in minor units of the currency.")
+    ] = "1",
+    data: DataOption = DATA_DEFAULT,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the programme owes its members: movement, ages, breakage, contract liability.
+
+    Exits 1 where the figures do not tie to the books.
+    """
+    from services.cli.liability import run
+
+    run(
+        data,
+        month,
+        point_value_minor=point_value,
+        expiry_months=expiry_months,
+        csv_file=csv_file,
+        as_json=as_json,
+    )
 
 
 @app.command()

@@ -15,18 +15,22 @@ import typer
 from rich.console import Console
 
 from services.cli.audit import as_text, run_audit
+from services.cli.demo.catalogue import publish_catalogue
 from services.cli.demo.dataset import Year
 from services.cli.demo.display import Outcome, follow, show_summary, show_where_to_look
 from services.cli.demo.enrolment import enrol, wait_until_attached
 from services.cli.demo.failure import ReplayError
 from services.cli.demo.preparation import PreparedDay, prepared_days
 from services.cli.demo.progress import ClosedDays, ProgressFile
+from services.cli.demo.redeeming import RedeemDays, Shoppers, members_by_household
 from services.cli.demo.replay import CloseStep, publish_policies, replay_days
 from services.cli.demo.results import read_results
 from services.cli.demo.tier_results import read_tier_results
 from services.cli.demo.tiers import TierDays, publish_classic
 from services.cli.demo.tills import Tills
+from services.cli.demo.voucher_results import count_vouchers
 from services.cli.hearing import NotHeard
+from services.cli.night_points import EXPIRE_LOTS, PointsSteps
 from services.cli.platform import PlatformFailed, running_platform
 from services.cli.run_file import RunningPlatform
 from services.cli.tokens import mint
@@ -100,6 +104,11 @@ def _open_programme(platform: RunningPlatform, households: Sequence[int], consol
     publish_policies(
         ledger_address=ledger_address, token=_token(platform, "demo/marketing", "policies.write")
     )
+    console.print("publishing the rewards")
+    publish_catalogue(
+        rewards_address=platform.grpc_address("rewards"),
+        token=_token(platform, "demo/marketing", "rewards.write rewards.publish"),
+    )
     console.print("publishing the tier rules")
     publish_classic(
         tiering_address=platform.grpc_address("tiering"),
@@ -117,12 +126,32 @@ def _replay(platform: RunningPlatform, days: Iterable[PreparedDay]) -> None:
         token=_token(platform, "demo/night", "days.write"),
         database_urls=platform.database_urls,
     )
+    shoppers = Shoppers()
+    redeem_days = RedeemDays(
+        shoppers,
+        members_by_household(
+            members_address=platform.grpc_address("members"),
+            token=_token(platform, "demo/care", "members.read"),
+        ),
+        rewards_address=platform.grpc_address("rewards"),
+        token=_token(platform, "demo/app", "rewards.redeem"),
+    )
+    points_steps = PointsSteps(
+        address=platform.grpc_address("ledger"), token=_token(platform, "demo/night", "days.write")
+    )
     token = _token(platform, "demo/tills", "sales.write")
     with (
         tier_days,
-        Tills(ledger_address=platform.grpc_address("ledger"), token=token) as tills,
+        redeem_days,
+        points_steps,
+        Tills(shoppers, ledger_address=platform.grpc_address("ledger"), token=token) as tills,
     ):
-        steps: list[CloseStep] = [tier_days, ClosedDays(ProgressFile(platform.data_dir))]
+        steps: list[CloseStep] = [
+            redeem_days,
+            tier_days,
+            points_steps[EXPIRE_LOTS].close,
+            ClosedDays(ProgressFile(platform.data_dir)),
+        ]
         tills.require_old_sales_taken()
         # The rules' multipliers count from the first sale on.
         tier_days.wait_until_tills_know()
@@ -139,6 +168,7 @@ def _outcome(platform: RunningPlatform, console: Console) -> Outcome:
         results=read_results(database_url),
         audit_ok=report.ok,
         tiers=read_tier_results(platform.database_urls["tiering"]),
+        vouchers=count_vouchers(platform.database_urls["rewards"]),
         replay_seconds=ProgressFile(platform.data_dir).read().replay_seconds,
         total_seconds=time.time() - psutil.Process().create_time(),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 
+from services.cli import rewards_files
 from services.cli.service_table import SERVICES
 
 FILE = "run.json"
@@ -95,6 +96,8 @@ class RunningPlatform:
             variables[f"{service.variables}_DATABASE_URL"] = self.database_urls[service.name]
             if address := addresses.get(service.name):
                 variables[f"{service.variables}_GRPC_ADDRESS"] = address
+        if ledger_address := addresses.get("ledger"):
+            variables |= rewards_files.environment(self.data_dir, ledger_address)
         if self.amqp_url is not None:
             variables["AMQP_URL"] = self.amqp_url
         return variables

@@ -6,6 +6,7 @@ POSTGRES = "postgres"
 BUS = "bus"
 BUS_MODULE = "services.cli.embedded_bus"
 QUEUES_MODULE = "services.cli.queues"
+MIGRATIONS_MODULE = "services.cli.migrations"
 BUS_METRICS_OFFSET = 190
 # A worker's metrics lie as far behind its server's calls as the bus's behind the base.
 WORKER_METRICS_OFFSET = BUS_METRICS_OFFSET
@@ -47,12 +48,14 @@ SERVICES = (
     Service("members", grpc_offset=1, metrics_offset=101),
     Service("ledger", grpc_offset=2, metrics_offset=102),
     Service("tiering", grpc_offset=3, metrics_offset=103),
+    Service("rewards", grpc_offset=4, metrics_offset=104),
 )
 
 # Whose reactions listen to whom over the bus: (consumer, source).
 SUBSCRIPTIONS = (
     ("ledger", "members"),
     ("ledger", "tiering"),
+    ("rewards", "tiering"),
     ("tiering", "ledger"),
     ("tiering", "members"),
 )

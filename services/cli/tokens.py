@@ -10,7 +10,13 @@ from services.plumbing import development_issuer
 
 
 def mint(
-    data_dir: Path, *, subject: str, scope: str, stores: Sequence[str], lifetime_seconds: int
+    data_dir: Path,
+    *,
+    subject: str,
+    scope: str,
+    stores: Sequence[str],
+    lifetime_seconds: int,
+    roles: Sequence[str] = (),
 ) -> str:
     """A token with the scopes that `scope` names, separated by spaces.
 
@@ -21,4 +27,4 @@ def mint(
         message = f"no keys in {data_dir}; start it once with: loyalty up --data {data_dir}"
         typer.echo(f"loyalty token: {message}", err=True)
         raise typer.Exit(1)
-    return issuer.mint(subject, scope.split(), stores, lifetime_seconds)
+    return issuer.mint(subject, scope.split(), stores, lifetime_seconds, roles=roles)

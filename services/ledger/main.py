@@ -5,13 +5,19 @@ import gc
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 from loyalty.ledger.v1 import (
+    adjustments_pb2,
+    adjustments_pb2_grpc,
     earn_policy_pb2,
     earn_policy_pb2_grpc,
     ledger_pb2,
     ledger_pb2_grpc,
+    liability_pb2,
+    liability_pb2_grpc,
     night_pb2,
     night_pb2_grpc,
     point_of_sale_pb2,
@@ -22,6 +28,7 @@ from loyalty.ledger.v1 import (
 from sqlalchemy import Engine
 
 from services.ledger import events, metrics
+from services.ledger.adjusting import Adjusting, ApprovedProposals
 from services.ledger.card_cache import CardCache
 from services.ledger.committing import (
     COLLECT_AFTER,
@@ -30,9 +37,11 @@ from services.ledger.committing import (
     now_micros,
 )
 from services.ledger.overdue import OverdueHolds
+from services.ledger.rpc.adjustments import Adjustments
 from services.ledger.rpc.earn_policies import EarnPolicies
 from services.ledger.rpc.holdings import Holdings
 from services.ledger.rpc.ledger import Ledger
+from services.ledger.rpc.liability import LiabilityFigures
 from services.ledger.rpc.night import Night
 from services.ledger.rpc.point_of_sale import PointOfSale
 from services.ledger.rpc.points import Points
@@ -40,9 +49,12 @@ from services.ledger.settings import LedgerSettings
 from services.ledger.shards import Shards
 from services.ledger.storage import shards as shard_storage
 from services.ledger.usecases import attach
+from services.ledger.usecases.liability import Liabilities
 from services.ledger.usecases.lots import Lots
 from services.ledger.usecases.night import Nights
+from services.ledger.usecases.plan_expiry import ExpiryPlans
 from services.ledger.usecases.policies import Policies
+from services.ledger.usecases.proposals import Proposals
 from services.ledger.usecases.quote import Quotes
 from services.ledger.usecases.read import Reading
 from services.plumbing import grpc_server, outbox, telemetry
@@ -74,9 +86,14 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
     )
     watch_outboxes(database, count)
     overdue = OverdueHolds(shards, Nights(database, now_micros))
+    proposals = Proposals(database, now_micros)
+    approved = ApprovedProposals(
+        Adjusting(shards, proposals, settings.adjustment_limits), proposals
+    )
 
     async def close() -> None:
         await overdue.close()
+        await approved.close()
         await shards.close()
         await asyncio.to_thread(cards.close)
         for used in (database, listening):
@@ -89,54 +106,58 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
 def services(
     database: Engine, count: int, shards: Shards, cards: CardCache, settings: LedgerSettings
 ) -> Sequence[grpc_server.Service]:
-    quotes = Quotes(database, count, settings.limits, now_micros)
-    point_of_sale = PointOfSale(shards=shards, cards=cards, quotes=quotes)
-    policies = EarnPolicies(Policies(database, events.policy_published))
     reading = Reading(database, count)
     holdings = Holdings(reading)
-    points = Points(shards=shards, holdings=holdings, lots=Lots(database, count))
-    night = Night(shards=shards, nights=Nights(database, now_micros))
+    proposals = Proposals(database, now_micros)
+    adjusting = Adjusting(shards, proposals, settings.adjustment_limits)
     ledger = Ledger(
-        shards=shards,
+        adjusting=adjusting,
         reading=reading,
         holdings=holdings,
         first_wallet=lambda member_id: attach.first_wallet(
             database, member_id, now=datetime.now(UTC), announce=events.wallet_attached
         ),
     )
-    names = {
-        "sales": point_of_sale_pb2.DESCRIPTOR.services_by_name["PointOfSaleService"],
-        "policies": earn_policy_pb2.DESCRIPTOR.services_by_name["EarnPolicyService"],
-        "ledger": ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"],
-        "points": points_pb2.DESCRIPTOR.services_by_name["PointsService"],
-        "night": night_pb2.DESCRIPTOR.services_by_name["NightService"],
-    }
+    adjustments = Adjustments(adjusting, proposals)
+    liability = LiabilityFigures(Liabilities(database))
+    points = Points(
+        shards=shards,
+        holdings=holdings,
+        lots=Lots(database, count),
+        plans=ExpiryPlans(database, count, now_micros),
+    )
+    night = Night(shards=shards, nights=Nights(database, now_micros))
     return [
-        grpc_server.Service(
-            names["sales"].full_name,
-            lambda server: point_of_sale_pb2_grpc.add_PointOfSaleServiceServicer_to_server(
-                point_of_sale, server
-            ),
-        ),
-        grpc_server.Service(
-            names["policies"].full_name,
-            lambda server: earn_policy_pb2_grpc.add_EarnPolicyServiceServicer_to_server(
-                policies, server
-            ),
-        ),
-        grpc_server.Service(
-            names["ledger"].full_name,
-            lambda server: ledger_pb2_grpc.add_LedgerServiceServicer_to_server(ledger, server),
-        ),
-        grpc_server.Service(
-            names["points"].full_name,
-            lambda server: points_pb2_grpc.add_PointsServiceServicer_to_server(points, server),
-        ),
-        grpc_server.Service(
-            names["night"].full_name,
-            lambda server: night_pb2_grpc.add_NightServiceServicer_to_server(night, server),
-        ),
+        *till_services(database, count, shards, cards, settings),
+        served(ledger_pb2, ledger_pb2_grpc, "LedgerService", ledger),
+        served(points_pb2, points_pb2_grpc, "PointsService", points),
+        served(night_pb2, night_pb2_grpc, "NightService", night),
+        served(adjustments_pb2, adjustments_pb2_grpc, "AdjustmentService", adjustments),
+        served(liability_pb2, liability_pb2_grpc, "LiabilityService", liability),
     ]
+
+
+def till_services(
+    database: Engine, count: int, shards: Shards, cards: CardCache, settings: LedgerSettings
+) -> Sequence[grpc_server.Service]:
+    """What tills call, and marketing publishes what sales earn by."""
+    quotes = Quotes(database, count, settings.limits, now_micros)
+    point_of_sale = PointOfSale(shards=shards, cards=cards, quotes=quotes)
+    policies = EarnPolicies(Policies(database, events.policy_published))
+    return [
+        served(point_of_sale_pb2, point_of_sale_pb2_grpc, "PointOfSaleService", point_of_sale),
+        served(earn_policy_pb2, earn_policy_pb2_grpc, "EarnPolicyService", policies),
+    ]
+
+
+def served(
+    contract: ModuleType, stubs: ModuleType, name: str, servicer: object
+) -> grpc_server.Service:
+    """A service of a contract; generated stubs name what adds it to a server after it."""
+    add = getattr(stubs, f"add_{name}Servicer_to_server")
+    return grpc_server.Service(
+        contract.DESCRIPTOR.services_by_name[name].full_name, partial(add, servicer)
+    )
 
 
 def watch_outboxes(database: Engine, count: int) -> None:

@@ -1,7 +1,10 @@
 """The ledger's configuration."""
 
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+import json
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from services.ledger.domain.basket import MICROS_PER_SECOND
 from services.ledger.domain.circumstances import Limits
@@ -9,6 +12,11 @@ from services.plumbing.config import ServerSettings
 from services.plumbing.worker_settings import WorkerSettings
 
 SECONDS_PER_DAY = 86_400
+
+
+def read_json(value: object) -> object:
+    """What stands in a variable; a value that is one already stays. Refuses: ValueError."""
+    return json.loads(value) if isinstance(value, str) else value
 
 
 class LedgerSettings(ServerSettings):
@@ -27,6 +35,14 @@ class LedgerSettings(ServerSettings):
     # Each shard's committer is a process of its own; without, a thread of the server, which takes
     # less memory and gives less than half the rate.
     committer_processes: bool = True
+
+    # JSON: how many points each role of a token's `roles` may give or take by hand alone, "*" being
+    # whoever has the scope; what is above needs a second person.
+    adjustment_limits: Annotated[
+        dict[str, Annotated[int, Field(ge=0, le=1_000_000_000)]],
+        NoDecode,
+        BeforeValidator(read_json),
+    ] = Field(default={"*": 10_000})
 
     @property
     def limits(self) -> Limits:

@@ -27,6 +27,8 @@ class Caller:
     expires: float
     # Set by the server when the narrower scope opened the method: only own resources may be seen.
     own_only: bool = False
+    # What the issuer says the subject is, such as "supervisor".
+    roles: frozenset[str] = frozenset()
 
     def may_act_for_store(self, store: str) -> bool:
         return ALL_STORES in self.stores or store in self.stores
@@ -121,6 +123,7 @@ class TokenVerifier:
             scopes=frozenset(str(claims.get("scope", "")).split()),
             stores=frozenset(map(str, claims.get("stores", ()))),
             expires=float(claims["exp"]),
+            roles=frozenset(map(str, claims.get("roles", ()))),
         )
         if len(self._known) >= CACHED_TOKENS_MAX:
             self._known.clear()

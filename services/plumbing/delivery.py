@@ -6,7 +6,7 @@ What both runtimes share; they differ in how an event reaches them and in how a 
 import hashlib
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 
 from services.plumbing import inbox, outbox
 from services.plumbing.database import database_is_away, transaction
+from services.plumbing.inbox import Cursor
 
 log = logging.getLogger("bus")
 
@@ -109,10 +110,33 @@ class Deliverer:
                 elif self.pause(BACK_OFF_SECONDS * 2**attempt):
                     raise Stopped from None
             else:
-                DELIVERED.labels(self.consumer, source).inc()
-                seconds = (datetime.now(UTC) - announced).total_seconds()
-                APPLIED_SECONDS.labels(self.consumer, source).observe(max(seconds, 0.0))
+                self._count(source, announced)
                 return
+
+    def deliver_together(
+        self,
+        source: str,
+        events: Sequence[tuple[outbox.Event, Reaction]],
+        *,
+        stream: str,
+        to: Cursor,
+    ) -> None:
+        """Apply events in one transaction, and note in it how far the consumer got in their stream.
+
+        Refuses: whatever one of them raises; then none was applied, and each may be delivered.
+        """
+        with inbox.applied_together(self.engine) as connection:
+            for event, reaction in events:
+                reaction(envelope_of(source, event))
+            place = {"consumer": self.consumer, "source": source, "stream": stream}
+            inbox.move_cursor(connection, **place, to=to)
+        for event, _ in events:
+            self._count(source, event.time)
+
+    def _count(self, source: str, announced: datetime) -> None:
+        DELIVERED.labels(self.consumer, source).inc()
+        seconds = (datetime.now(UTC) - announced).total_seconds()
+        APPLIED_SECONDS.labels(self.consumer, source).observe(max(seconds, 0.0))
 
     def park(self, source: str, event: outbox.Event, error: str) -> None:
         with transaction(self.engine) as connection:

@@ -6,7 +6,6 @@ In production an OpenID Connect issuer takes its place; the claims are the same.
 import base64
 import hashlib
 import json
-import os
 import time
 import uuid
 from collections.abc import Sequence
@@ -17,6 +16,8 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
+
+from services.plumbing.secret_file import write_secret
 
 ALGORITHM = "ES256"
 ISSUER = "urn:development-issuer"
@@ -37,7 +38,13 @@ class DevelopmentIssuer:
         return (self.directory / "jwks.json").as_uri()
 
     def mint(
-        self, subject: str, scopes: Sequence[str], stores: Sequence[str], lifetime_seconds: int
+        self,
+        subject: str,
+        scopes: Sequence[str],
+        stores: Sequence[str],
+        lifetime_seconds: int,
+        *,
+        roles: Sequence[str] = (),
     ) -> str:
         """A token for a subject. stores are ids of stores, or "*" for all."""
         now = int(time.time())
@@ -50,6 +57,7 @@ class DevelopmentIssuer:
             "jti": str(uuid.uuid4()),
             "scope": " ".join(scopes),
             "stores": list(stores),
+            "roles": list(roles),
         }
         return jwt.encode(claims, self.key, algorithm=ALGORITHM, headers={"kid": self.key_id})
 
@@ -60,11 +68,11 @@ def open_issuer(directory: Path, *, audience: str) -> DevelopmentIssuer:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     private = directory / "private.pem"
     if not private.exists():
-        _write(private, _encoded(ec.generate_private_key(ec.SECP256R1())))
+        write_secret(private, _encoded(ec.generate_private_key(ec.SECP256R1())))
     issuer = _read(directory, audience)
     public = ECAlgorithm.to_jwk(issuer.key.public_key(), as_dict=True)
     key = {**public, "kid": issuer.key_id, "use": "sig", "alg": ALGORITHM}
-    _write(directory / "jwks.json", json.dumps({"keys": [key]}, indent=2).encode())
+    write_secret(directory / "jwks.json", json.dumps({"keys": [key]}, indent=2).encode())
     return issuer
 
 
@@ -96,14 +104,3 @@ def _thumbprint(key: ec.EllipticCurvePublicKey) -> str:
     required = {name: public[name] for name in ("crv", "kty", "x", "y")}
     canonical = json.dumps(required, sort_keys=True, separators=(",", ":")).encode()
     return base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    growing = path.with_name(path.name + ".new")
-    growing.unlink(missing_ok=True)
-    descriptor = os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as target:
-        target.write(content)
-        target.flush()
-        os.fsync(target.fileno())
-    growing.replace(path)

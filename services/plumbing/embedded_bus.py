@@ -6,7 +6,6 @@ outbox), every event is applied once, and one that keeps failing is parked.
 
 import inspect
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,18 +19,18 @@ from sqlalchemy import Engine
 
 from services.plumbing import housekeeping, inbox, outbox, outbox_metrics
 from services.plumbing.bus_status import StreamReplaced, is_replaced
-from services.plumbing.database import transaction
+from services.plumbing.database import database_is_away, transaction
 from services.plumbing.delivery import LAG_SECONDS, Deliverer, Reaction, Stopped, envelope_of
 from services.plumbing.inbox import Cursor
+from services.plumbing.watching import Watch
 
 log = logging.getLogger("bus")
 
 BATCH = 200
-# Looking for events waits longer the longer none came: of the time since the last a quarter, within
-# bounds. Notifications would come at once, but every commit that sends one waits for all others.
-POLL_SECONDS_MIN = 0.003
-POLL_SECONDS_MAX = 0.05
-QUIET_SHARE = 0.25
+# More would be locked for longer than others like to wait for it.
+TOGETHER_MAX = 25
+# What stands behind a gap is known and cannot be read yet.
+GAP_SECONDS = 0.003
 # A cursor may be moved by others; so often it is read although nothing is new.
 CURSOR_SECONDS = 1.0
 REPLAY_POLL_SECONDS = 1.0
@@ -96,11 +95,6 @@ def declared(service: Any) -> dict[tuple[str, str], Reaction]:
     return found
 
 
-def pause_seconds(quiet_seconds: float) -> float:
-    """How long to wait before looking again, so long after the last event."""
-    return min(max(quiet_seconds * QUIET_SHARE, POLL_SECONDS_MIN), POLL_SECONDS_MAX)
-
-
 def _find(reactions: Mapping[tuple[str, str], Reaction], source: str, kind: str) -> Reaction | None:
     return reactions.get((source, kind))
 
@@ -121,9 +115,8 @@ class Delivery:
         self._reactions = reactions
         self._reader = outbox.Reader(stream)
         self._origin: str | None = None
-        # How far it had got when it last read, and when that was by the monotonic clock.
-        self._reached = outbox.START
-        self._read_time = -math.inf
+        # How far it had got when it last read.
+        self.reached = outbox.START
 
     @property
     def source(self) -> Source:
@@ -137,39 +130,22 @@ class Delivery:
         with transaction(self._deliverer.engine) as connection:
             return inbox.cursor(connection, **self._place())
 
-    def is_due(self) -> bool:
-        """Whether something is new, or nobody has looked at the cursor for a while."""
-        if time.monotonic() - self._read_time >= CURSOR_SECONDS:
-            return True
-        with transaction(self._source.engine) as connection:
-            return outbox.has_after(connection, self._stream, self._reached)
-
     def deliver_some(self, told_to_stop: Callable[[], bool] = lambda: False) -> int:
         """Deliver the next batch and note how far it got. Returns how many events were read.
 
         Refuses: StreamReplaced.
         """
         at = self.cursor()
-        self._reached, self._read_time = at.position, time.monotonic()
+        self.reached = at.position
         with transaction(self._source.engine) as connection:
             if self._origin is None:
                 self._origin = self._check_origin(connection, at)
             batch = self._reader.read(connection, at.position, limit=BATCH)
-        after = at.position
-        for stored in batch:
+        for start in range(0, len(batch), TOGETHER_MAX):
             if told_to_stop():
                 break
-            try:
-                self._deliver(stored.event)
-            except Stopped:
-                break
-            after = stored.position
-        age = 0.0
-        if batch:
-            with transaction(self._deliverer.engine) as connection:
-                inbox.move_cursor(connection, **self._place(), to=Cursor(after, self._origin))
-            self._reached = after
-            age = time.time() - batch[-1].event.time.timestamp()
+            self._deliver_part(batch[start : start + TOGETHER_MAX], told_to_stop)
+        age = time.time() - batch[-1].event.time.timestamp() if batch else 0.0
         LAG_SECONDS.labels(self._deliverer.consumer, self._source.name).set(max(age, 0.0))
         return len(batch)
 
@@ -183,11 +159,45 @@ class Delivery:
             raise StreamReplaced(self._deliverer.consumer, self._source.name, self._stream)
         return origin.name
 
+    def _deliver_part(
+        self, part: Sequence[outbox.Stored], told_to_stop: Callable[[], bool]
+    ) -> None:
+        """Together, where none of them is to blame for anything, else one by one."""
+        found = [(each.event, self._reaction_to(each.event)) for each in part]
+        heard = [(event, reaction) for event, reaction in found if reaction is not None]
+        to = Cursor(part[-1].position, self._origin)
+        try:
+            self._deliverer.deliver_together(self._source.name, heard, stream=self._stream, to=to)
+            self.reached = to.position
+        except Exception as error:
+            if database_is_away(error):
+                raise
+            log.info("not together", extra={"source": self._source.name, "events": len(part)})
+            self._deliver_one_by_one(part, told_to_stop)
+
+    def _deliver_one_by_one(
+        self, part: Sequence[outbox.Stored], told_to_stop: Callable[[], bool]
+    ) -> None:
+        for stored in part:
+            if told_to_stop():
+                break
+            try:
+                self._deliver(stored.event)
+            except Stopped:
+                break
+            self.reached = stored.position
+        with transaction(self._deliverer.engine) as connection:
+            to = Cursor(self.reached, self._origin)
+            inbox.move_cursor(connection, **self._place(), to=to)
+
     def _deliver(self, event: outbox.Event) -> None:
-        reaction = self._reactions.get((self._source.name, event.type))
+        reaction = self._reaction_to(event)
         if reaction is not None:
             payload = envelope_of(self._source.name, event)
             self._deliverer.deliver(self._source.name, payload, reaction, announced=event.time)
+
+    def _reaction_to(self, event: outbox.Event) -> Reaction | None:
+        return self._reactions.get((self._source.name, event.type))
 
     def _place(self) -> dict[str, str]:
         return {
@@ -211,6 +221,10 @@ class EmbeddedBus:
         self._retention_days = retention_days
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._watches = {
+            source.name: Watch(source.engine, source.streams, stopping=self._stopping)
+            for source in sources
+        }
         self._containers: list[Container] = []
         self._providers: list[DependencyProvider] = []
         self._deliveries: list[Delivery] = []
@@ -239,6 +253,7 @@ class EmbeddedBus:
             for stream in source.streams:
                 outbox_metrics.watch(source.name, stream, partial(self._waiting, source, stream))
         targets: list[Callable[[], None]] = [
+            *(watch.run for watch in self._watches.values()),
             *(partial(self._run, delivery) for delivery in self._deliveries),
             partial(self._repeat, REPLAY_POLL_SECONDS, self.replay),
             partial(self._repeat, housekeeping.EVERY_SECONDS, self.prune),
@@ -306,12 +321,11 @@ class EmbeddedBus:
                 log.exception("interrupted")
 
     def _run(self, delivery: Delivery) -> None:
-        last_event = -math.inf
+        watch = self._watches[delivery.source.name]
         while not self._stopping.is_set():
-            read = 0
+            due = watch.wait(delivery.stream, delivery.reached, seconds_max=CURSOR_SECONDS)
             try:
-                if delivery.is_due():
-                    read = delivery.deliver_some(self._stopping.is_set)
+                read = delivery.deliver_some(self._stopping.is_set)
             except StreamReplaced as refused:
                 delivery.forget_origin()
                 log.error("%s", refused)
@@ -321,7 +335,5 @@ class EmbeddedBus:
                 log.exception("delivery interrupted")
                 self._stopping.wait(1.0)
             else:
-                if read:
-                    last_event = time.monotonic()
-                if read < BATCH:
-                    self._stopping.wait(pause_seconds(time.monotonic() - last_event))
+                if due and not read:
+                    self._stopping.wait(GAP_SECONDS)

@@ -1,7 +1,8 @@
 """Events on their way in: applied once, in order, with poison put aside."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,6 +58,21 @@ def upgrade(connection: Connection) -> None:
     )
 
 
+# The transaction that what is applied in this thread takes part in, where there is one.
+_joined: ContextVar[Connection | None] = ContextVar("joined", default=None)
+
+
+@contextmanager
+def applied_together(engine: Engine) -> Iterator[Connection]:
+    """A transaction that every event applied in the block takes part in: all of them, or none."""
+    with transaction(engine) as connection:
+        token = _joined.set(connection)
+        try:
+            yield connection
+        finally:
+            _joined.reset(token)
+
+
 @contextmanager
 def applied_once(
     engine: Engine, *, consumer: str, source: str, event_id: str
@@ -65,7 +81,8 @@ def applied_once(
 
     The note that it was applied commits with what it did.
     """
-    with transaction(engine) as connection:
+    joined = _joined.get()
+    with transaction(engine) if joined is None else nullcontext(joined) as connection:
         noted = connection.exec_driver_sql(
             "INSERT INTO inbox (consumer, source, event_id) VALUES (%s, %s, %s)"
             " ON CONFLICT DO NOTHING",

@@ -21,7 +21,8 @@ from services.cli.platform import running_platform
 from services.cli.run_file import RunningPlatform
 from services.cli.tokens import mint
 from services.plumbing.grpc_client import bearer, channel
-from tests.journeys import tiers_by_hand
+from tests.journeys import spending_by_hand, tiers_by_hand
+from tests.journeys.spending_by_hand import SpendingByHand
 from tests.journeys.tiers_by_hand import TiersByHand
 from tests.journeys.year_by_hand import YearByHand, work_out
 from tests.processes import wait_for
@@ -57,6 +58,11 @@ def by_hand() -> YearByHand:
 @pytest.fixture(scope="module")
 def tiers() -> TiersByHand:
     return tiers_by_hand.work_out()
+
+
+@pytest.fixture(scope="module")
+def spending(tiers: TiersByHand) -> SpendingByHand:
+    return spending_by_hand.work_out(tiers)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +128,7 @@ def test_killed_replay_resumes_and_closes_every_day_left(replayed: Replayed) -> 
 
 
 def test_last_line_has_the_totals_worked_out_by_hand(
-    replayed: Replayed, by_hand: YearByHand, tiers: TiersByHand
+    replayed: Replayed, by_hand: YearByHand, tiers: TiersByHand, spending: SpendingByHand
 ) -> None:
     printed = dict(replayed.printed)
     seconds = [printed.pop(key) for key in ("replay_seconds", "sales_per_second", "total_seconds")]
@@ -133,7 +139,15 @@ def test_last_line_has_the_totals_worked_out_by_hand(
         "members": len(by_hand.wallets),
         "points_issued": by_hand.redeemable + sum(tiers.added.values()),
         "produce_points": by_hand.produce,
-        "entries": by_hand.entries + tiers.baskets_added_to,
+        # Each redemption is an entry, and so is what a wallet lost in a night.
+        "entries": by_hand.entries
+        + tiers.baskets_added_to
+        + spending.redemptions
+        + spending.expiries,
+        "redeemed_points": spending.redeemed_points,
+        "vouchers": spending.redemptions - spending.taken["tree-planted"],
+        "expired_points": spending.expired_points,
+        "liability_points": sum(spending.left.values()),
         "tiers": tiers.households,
         "tier_changes": tiers.change_count,
         "audit_ok": True,
@@ -141,11 +155,11 @@ def test_last_line_has_the_totals_worked_out_by_hand(
 
 
 def test_every_household_has_the_balance_worked_out_by_hand(
-    replayed: Replayed, by_hand: YearByHand, tiers: TiersByHand
+    replayed: Replayed, by_hand: YearByHand, spending: SpendingByHand
 ) -> None:
     assert wallets_by_household(replayed) == {
-        household: (available + tiers.added[household], qualifying)
-        for household, (available, qualifying) in by_hand.wallets.items()
+        household: (spending.left[household], qualifying)
+        for household, (_, qualifying) in by_hand.wallets.items()
     }
 
 
@@ -258,7 +272,8 @@ def journal_counts(replayed: Replayed) -> tuple[int, int]:
             cursor.execute(
                 "SELECT count(*), count(DISTINCT receipt_number) FROM"
                 " (SELECT receipt_number FROM ledger_00.journal"
-                "  UNION ALL SELECT receipt_number FROM ledger_01.journal) AS journal"
+                "  WHERE type = 1 UNION ALL"
+                "  SELECT receipt_number FROM ledger_01.journal WHERE type = 1) AS journal"
             )
             row = cursor.fetchone()
     finally:

@@ -47,13 +47,13 @@ def work_out(thresholds: Sequence[int] = THRESHOLDS) -> TiersByHand:
     added: Counter[int] = Counter()
     baskets_added_to = 0
     for household, day, earned in connection.execute(BASE_BY_BASKET).fetchall():
-        extra = earned * HUNDREDTHS[_tier_on(day, changes[household])] // 100 - earned
+        extra = earned * HUNDREDTHS[tier_on(day, changes[household])] // 100 - earned
         added[household] += extra
         baskets_added_to += extra > 0
     return TiersByHand({tier: ends[tier] for tier in TIERS}, changes, added, baskets_added_to)
 
 
-def _tier_on(day: date, changes: list[tuple[date, str]]) -> str:
+def tier_on(day: date, changes: list[tuple[date, str]]) -> str:
     return next((tier for first_day, tier in reversed(changes) if first_day <= day), TIERS[0])
 
 

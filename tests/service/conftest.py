@@ -14,11 +14,14 @@ import pytest
 
 from services.plumbing.database import engine
 from services.plumbing.embedded_postgres import PostgresServer, embedded_postgres
-from tests.service import answering, ledger_history, servers
+from tests.service import answering, ledger_history, ledger_shop, rewards_desk, servers
 from tests.service.answering import Answer, Answering, Serving
 from tests.service.databases import Databases, spare_the_disk
 from tests.service.ledger_history import Audit
+from tests.service.ledger_shop import Shop
 from tests.service.members_calls import Members
+from tests.service.rewards_calls import NOWHERE, Rewards
+from tests.service.rewards_desk import Desk
 from tests.service.servers import Running
 from tests.service.tiering_calls import Tiering
 from tests.service.tokens import Tokens
@@ -115,6 +118,28 @@ async def tiering(
     caller = Tiering(await serve("tiering", url, preview_niceness=0), tokens, url)
     yield caller
     await caller.close()
+
+
+@pytest.fixture
+async def rewards(
+    database: Callable[[str], str], serve: Serve, tokens: Tokens, tmp_path: Path
+) -> Rewards:
+    """A caller of a rewards service with nothing in its catalogue, and no ledger."""
+    url = database("rewards")
+    settings = rewards_desk.settings(url, tmp_path, tokens, NOWHERE)
+    return Rewards(await serve("rewards", **settings), tokens, url)
+
+
+@pytest.fixture
+async def desk(databases: Databases, serve: Serve, tokens: Tokens, tmp_path: Path) -> Desk:
+    """Members who redeem, on databases that they share with those of other tests."""
+    ledger_url = ledger_shop.common_database(databases)
+    ledger = await serve("ledger", ledger_url)
+    settings = rewards_desk.settings(
+        rewards_desk.common_database(databases), tmp_path, tokens, ledger.address
+    )
+    rewards = await serve("rewards", **settings)
+    return Desk(rewards, settings, ledger, Shop(ledger, tokens, ledger_url), tokens)
 
 
 @pytest.fixture(scope="session")

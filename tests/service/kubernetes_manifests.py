@@ -22,7 +22,7 @@ AMQP_URL = "amqp://loyalty:secret@rabbitmq:5672//"
 PASSWORDS = ("POSTGRES_PASSWORD", "RABBITMQ_DEFAULT_PASS")
 
 # What prepare.sh makes, which a developer may have made already.
-ignored_files = shutil.ignore_patterns("*.env", "jwks.json")
+ignored_files = shutil.ignore_patterns("*.env", "jwks.json", "signing-keys.json", "ledger-token")
 
 Document = dict[str, Any]
 
@@ -62,10 +62,7 @@ def render(name: str) -> list[Document]:
         folder = copy / name
         if name == "local":
             folder = copy / "overlays" / name
-            keys = Path(scratch) / "keys.json"
-            keys.write_text('{"keys": []}')
-            command: list[str | Path] = ["sh", folder / "prepare.sh", keys, NIGHT_TOKEN]
-            subprocess.run(command, check=True, timeout=30)
+            prepare(folder, Path(scratch) / "data")
         rendered = subprocess.run(
             [kubectl(), "kustomize", folder],
             capture_output=True,
@@ -76,6 +73,16 @@ def render(name: str) -> list[Document]:
     assert rendered.returncode == 0, rendered.stderr
     assert rendered.stderr == ""
     return list(yaml.safe_load_all(rendered.stdout))
+
+
+def prepare(folder: Path, data: Path) -> None:
+    """Let a copy of the overlay local have its ignored files, from what `loyalty up` makes."""
+    for made in ("issuer/jwks.json", "rewards/signing-keys.json", "rewards/ledger-token"):
+        path = data / made
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    command: list[str | Path] = ["sh", folder / "prepare.sh", data, NIGHT_TOKEN]
+    subprocess.run(command, check=True, timeout=30)
 
 
 def at(document: Document, path: str) -> Any:
@@ -110,7 +117,8 @@ def pods(manifests: list[Document]) -> list[Container]:
 
 def servers(manifests: list[Document]) -> list[Container]:
     found = [c for c in pods(manifests) if c.labels["app.kubernetes.io/component"] == "server"]
-    assert [c.workload["metadata"]["name"] for c in found] == ["ledger", "members", "tiering"]
+    names = [c.workload["metadata"]["name"] for c in found]
+    assert names == ["ledger", "members", "rewards", "tiering"]
     return found
 
 

@@ -21,6 +21,7 @@ from services.ledger.domain.documents import (
     RecordSale,
     ReturnedLine,
 )
+from services.ledger.domain.point_life import NO_LIMITS, PointLife
 from services.ledger.domain.policy import (
     Clawback,
     LineCondition,
@@ -45,7 +46,7 @@ POST_TIME = int(datetime(2024, 6, 1, tzinfo=UTC).timestamp()) * 1_000_000
 BOTH = (PointKind.REDEEMABLE, PointKind.QUALIFYING)
 
 
-def policy(effective_time: int, clawback: Clawback) -> Policy:
+def policy(effective_time: int, clawback: Clawback, life: PointLife = NO_LIMITS) -> Policy:
     """A point of both kinds for a dollar, and another redeemable one for a dollar of produce."""
     base = Rule("base", "1 point per dollar", BOTH, points=1, per_minor=100)
     produce = Rule(
@@ -57,7 +58,7 @@ def policy(effective_time: int, clawback: Clawback) -> Policy:
         lines=LineCondition(categories=(("PRODUCE",),)),
     )
     settings = Settings(clawback=clawback)
-    return Policy(0, effective_time, "USD", (base, produce), settings=settings)
+    return Policy(0, effective_time, "USD", (base, produce), settings=settings, life=life)
 
 
 class Tills:

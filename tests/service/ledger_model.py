@@ -3,65 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-NOW = 1_767_225_600_000_000
-DAY = 86_400_000_000
-# From here on a dollar gives two points, and what a return takes back may be owed.
-SECOND_VERSION = NOW - 30 * DAY
-REDEEMABLE, QUALIFYING = 1, 2
-
-
-@dataclass(frozen=True)
-class Item:
-    """A line of a basket."""
-
-    amount: int
-    quantity: int
-    produce: bool
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A request as the model sees it."""
-
-    wallet: int
-    request_id: str
-    body: str
-    time: int
-
-
-@dataclass(frozen=True)
-class SaleAsked(Asked):
-    items: tuple[Item, ...] = ()
-    currency: str = "USD"
-    blocked: bool = False
-
-
-@dataclass(frozen=True)
-class ReturnAsked(Asked):
-    # The request that recorded the sale, and line numbers with quantities (zero: all that is left).
-    sale: str = ""
-    lines: tuple[tuple[int, int], ...] = ()
-    void: bool = False
-
-
-@dataclass(frozen=True)
-class AdjustAsked(Asked):
-    kind: int = REDEEMABLE
-    points: int = 0
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A refusal's reason, or what was posted: points by rule and kind, and the wallet after."""
-
-    refusal: str = ""
-    points: frozenset[tuple[str, int, int]] = frozenset()
-    forgiven: int = 0
-    balance: tuple[int, int, int] = (0, 0, 0)
-
-
-class No(Exception):  # noqa: N818 — an answer
-    """The request is refused for the reason it carries."""
+from tests.service.ledger_model_requests import (
+    QUALIFYING,
+    REDEEMABLE,
+    SECOND_VERSION,
+    AdjustAsked,
+    AnythingAsked,
+    CaptureAsked,
+    HoldAsked,
+    No,
+    RefundAsked,
+    ReleaseAsked,
+    Reply,
+    ReturnAsked,
+    SaleAsked,
+    check_time,
+)
 
 
 @dataclass
@@ -72,10 +29,26 @@ class Sold:
     voided: bool = False
 
 
+# A lot, by when it was earned and which of the document's entries opened it.
+Lot = tuple[int, int]
+
+
+@dataclass
+class Held:
+    brief: bool
+    # Points of lots, the first to be burned first.
+    parts: list[tuple[Lot, int]]
+    state: str = "OPEN"
+
+    @property
+    def points(self) -> int:
+        return sum(points for _, points in self.parts)
+
+
 @dataclass
 class Wallet:
-    # What a lot holds, by when it was earned and which of the document's entries opened it.
-    lots: dict[tuple[int, int], int] = field(default_factory=dict)
+    # What can be spent of a lot.
+    lots: dict[Lot, int] = field(default_factory=dict)
     qualifying: int = 0
     lifetime: int = 0
     owed: int = 0
@@ -84,12 +57,36 @@ class Wallet:
     made: bool = False
     sales: dict[str, Sold] = field(default_factory=dict)
     replies: dict[str, tuple[str, Reply]] = field(default_factory=dict)
+    holds: dict[str, Held] = field(default_factory=dict)
+    # What was burned and not given back, by the request that captured it.
+    burns: dict[str, list[tuple[Lot, int]]] = field(default_factory=dict)
 
     @property
     def available(self) -> int:
         return sum(self.lots.values()) - self.owed
 
-    def credit(self, lot: tuple[int, int], points: int) -> None:
+    @property
+    def held(self) -> int:
+        return sum(held.points for held in self.holds.values() if held.state == "OPEN")
+
+    @property
+    def remaining(self) -> list[int]:
+        """What lots hold, that which is set aside included."""
+        whole = dict(self.lots)
+        for held in self.holds.values():
+            for lot, points in held.parts if held.state == "OPEN" else ():
+                whole[lot] += points
+        return sorted(points for points in whole.values() if points)
+
+    def put_back(self, parts: list[tuple[Lot, int]]) -> None:
+        """Make points available again; what is owed is repaid out of them."""
+        for lot, points in parts:
+            self.lots[lot] += points
+        repaid = min(self.owed, sum(self.lots.values()))
+        self.draw(repaid)
+        self.owed -= repaid
+
+    def credit(self, lot: Lot, points: int) -> None:
         repaid = min(points, self.owed)
         self.owed -= repaid
         self.lots[lot] = points - repaid
@@ -142,35 +139,47 @@ class Model:
     def wallet(self, number: int) -> Wallet:
         return self.wallets.setdefault(number, Wallet())
 
-    def ask_all(self, batch: Sequence[SaleAsked | ReturnAsked | AdjustAsked]) -> list[Reply]:
+    def ask_all(self, batch: Sequence[AnythingAsked]) -> list[Reply]:
         """What the requests of one batch are answered."""
         for asked in batch:
-            if not isinstance(asked, ReturnAsked):
+            if isinstance(asked, SaleAsked | AdjustAsked):
                 self.wallet(asked.wallet).made = True
         return [self.ask(asked) for asked in batch]
 
-    def ask(self, asked: SaleAsked | ReturnAsked | AdjustAsked) -> Reply:
+    def ask(self, asked: AnythingAsked) -> Reply:
         wallet = self.wallet(asked.wallet)
         if not wallet.made:
-            return Reply("UNKNOWN_SALE")
+            return Reply(OF_NO_WALLET[type(asked)])
         if asked.request_id in wallet.replies:
             body, reply = wallet.replies[asked.request_id]
             return reply if body == asked.body else Reply("REQUEST_ID_REUSED")
         try:
-            if isinstance(asked, SaleAsked):
-                reply = self._sell(asked, wallet)
-            elif isinstance(asked, ReturnAsked):
-                reply = self._take_back(asked, wallet)
-            else:
-                reply = self._adjust(asked, wallet)
+            reply = self._decide(asked, wallet)
         except No as no:
             reply = Reply(str(no))
         else:
             wallet.posted += 1
-            balance = (wallet.available, wallet.qualifying, wallet.lifetime)
+            balance = (wallet.available, wallet.qualifying, wallet.lifetime, wallet.held)
             reply = replace(reply, balance=balance)
         wallet.replies[asked.request_id] = asked.body, reply
         return reply
+
+    def _decide(self, asked: AnythingAsked, wallet: Wallet) -> Reply:
+        match asked:
+            case SaleAsked():
+                return self._sell(asked, wallet)
+            case ReturnAsked():
+                return self._take_back(asked, wallet)
+            case AdjustAsked():
+                return self._adjust(asked, wallet)
+            case HoldAsked():
+                return hold(asked, wallet)
+            case CaptureAsked():
+                return capture(asked, wallet)
+            case ReleaseAsked():
+                return release(asked, wallet)
+            case RefundAsked():
+                return refund(asked, wallet)
 
     def _sell(self, asked: SaleAsked, wallet: Wallet) -> Reply:
         if asked.blocked:
@@ -241,13 +250,6 @@ class Model:
         return Reply(points=frozenset({("", asked.kind, asked.points)}))
 
 
-def check_time(time: int) -> None:
-    if time > NOW:
-        raise No("BUSINESS_TIME_IN_FUTURE")
-    if time < NOW - 400 * DAY:
-        raise No("BUSINESS_TIME_TOO_OLD")
-
-
 def quantities_back(sold: Sold, lines: tuple[tuple[int, int], ...]) -> dict[int, int]:
     numbers = range(1, len(sold.asked.items) + 1)
     if not lines:
@@ -266,3 +268,83 @@ def quantities_back(sold: Sold, lines: tuple[tuple[int, int], ...]) -> dict[int,
             raise No("UNKNOWN_LINE")
         back[number] = quantity or rest
     return back
+
+
+OF_NO_WALLET: dict[type, str] = {
+    ReturnAsked: "UNKNOWN_SALE",
+    HoldAsked: "INSUFFICIENT_POINTS",
+    CaptureAsked: "HOLD_NOT_FOUND",
+    ReleaseAsked: "HOLD_NOT_FOUND",
+    RefundAsked: "BURN_NOT_FOUND",
+}
+
+
+def hold(asked: HoldAsked, wallet: Wallet) -> Reply:
+    check_time(asked.time)
+    if asked.points > sum(wallet.lots.values()):
+        raise No("INSUFFICIENT_POINTS")
+    held = Held(asked.brief, [])
+    for lot in sorted(wallet.lots):
+        taken = min(wallet.lots[lot], asked.points - held.points)
+        if taken:
+            wallet.lots[lot] -= taken
+            held.parts.append((lot, taken))
+    wallet.holds[asked.request_id] = held
+    return Reply()
+
+
+def capture(asked: CaptureAsked, wallet: Wallet) -> Reply:
+    held = wallet.holds.get(asked.hold)
+    if held is None:
+        raise No("HOLD_NOT_FOUND")
+    if held.state in ("CAPTURED", "RELEASED"):
+        raise No(f"HOLD_{held.state}")
+    if held.brief:
+        raise No("HOLD_EXPIRED")
+    points = asked.points or held.points
+    if points > held.points:
+        raise No("CAPTURE_EXCEEDS_HOLD")
+    held.state = "CAPTURED"
+    burned, rest = parted(held.parts, points)
+    wallet.burns[asked.request_id] = burned
+    wallet.put_back(rest)
+    return Reply(points=frozenset({("", REDEEMABLE, -points)}))
+
+
+def release(asked: ReleaseAsked, wallet: Wallet) -> Reply:
+    held = wallet.holds.get(asked.hold)
+    if held is None:
+        raise No("HOLD_NOT_FOUND")
+    if held.state == "CAPTURED":
+        raise No("HOLD_CAPTURED")
+    if held.state == "OPEN":
+        held.state = "RELEASED" if not held.brief else "OVER"
+        wallet.put_back(held.parts)
+    return Reply()
+
+
+def refund(asked: RefundAsked, wallet: Wallet) -> Reply:
+    check_time(asked.time)
+    burned = wallet.burns.get(asked.capture)
+    if burned is None:
+        raise No("BURN_NOT_FOUND")
+    there = sum(points for _, points in burned)
+    points = asked.points or there
+    if points > there or not there:
+        raise No("REFUND_EXCEEDS_BURN")
+    wallet.burns[asked.capture], back = parted(burned, there - points)
+    wallet.put_back(back)
+    return Reply(points=frozenset({("restored", REDEEMABLE, points)}))
+
+
+def parted(
+    parts: list[tuple[Lot, int]], points: int
+) -> tuple[list[tuple[Lot, int]], list[tuple[Lot, int]]]:
+    """The first so many points of parts, and the rest."""
+    first, rest = [], []
+    for lot, there in parts:
+        taken = min(there, points)
+        points -= taken
+        first += [(lot, taken)] if taken else []
+        rest += [(lot, there - taken)] if there > taken else []
+    return first, rest

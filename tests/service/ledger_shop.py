@@ -6,6 +6,7 @@ import itertools
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -14,7 +15,11 @@ from loyalty.ledger.v1 import (
     earn_policy_pb2_grpc,
     ledger_pb2,
     ledger_pb2_grpc,
+    night_pb2,
+    night_pb2_grpc,
     point_of_sale_pb2_grpc,
+    points_pb2,
+    points_pb2_grpc,
 )
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 
@@ -34,7 +39,10 @@ EVERYTHING = (
     "policies.read",
     "wallets.read",
     "points.adjust",
+    "points.hold",
     "accounts.read",
+    "days.read",
+    "days.write",
 )
 BOTH = (pos.POINT_KIND_REDEEMABLE, pos.POINT_KIND_QUALIFYING)
 LONG_AGO_SECONDS = 1_000_000_000
@@ -133,6 +141,8 @@ class Shop:
         self.tills = point_of_sale_pb2_grpc.PointOfSaleServiceStub(running.channel)
         self.marketing = earn_policy_pb2_grpc.EarnPolicyServiceStub(running.channel)
         self.care = ledger_pb2_grpc.LedgerServiceStub(running.channel)
+        self.spending = points_pb2_grpc.PointsServiceStub(running.channel)
+        self.nights = night_pb2_grpc.NightServiceStub(running.channel)
         self.everything = tokens.bearer(*EVERYTHING)
         self.database_url = database_url
 
@@ -185,6 +195,56 @@ class Shop:
         request = ledger_pb2.ListEntriesRequest(parent=parent, **fields)
         return await self.care.ListEntries(request, metadata=self.everything)
 
+    async def hold(
+        self, wallet: str, points: int, metadata: Metadata | None = None, **fields: Any
+    ) -> points_pb2.HoldPointsResponse:
+        usual = {"request_id": new_id(), "purpose": "a coffee"}
+        request = points_pb2.HoldPointsRequest(wallet=wallet, points=points, **{**usual, **fields})
+        return await self.spending.HoldPoints(request, metadata=metadata or self.everything)
+
+    async def capture(
+        self, hold: str, points: int = 0, request_id: str = ""
+    ) -> points_pb2.CapturePointsResponse:
+        request = points_pb2.CapturePointsRequest(
+            request_id=request_id or new_id(), hold=hold, points=points
+        )
+        return await self.spending.CapturePoints(request, metadata=self.everything)
+
+    async def release(self, hold: str, request_id: str = "") -> points_pb2.ReleaseHoldResponse:
+        request = points_pb2.ReleaseHoldRequest(request_id=request_id or new_id(), hold=hold)
+        return await self.spending.ReleaseHold(request, metadata=self.everything)
+
+    async def refund(
+        self, burn: str, points: int = 0, **fields: Any
+    ) -> points_pb2.RefundPointsResponse:
+        usual = {"request_id": new_id(), "reason": "out of stock"}
+        request = points_pb2.RefundPointsRequest(burn=burn, points=points, **{**usual, **fields})
+        return await self.spending.RefundPoints(request, metadata=self.everything)
+
+    async def burn(self, wallet: str, points: int) -> str:
+        """Hold and capture points; answers the burn's name."""
+        held = await self.hold(wallet, points)
+        return (await self.capture(held.hold.name)).hold.burn
+
+    async def get_hold(self, name: str, metadata: Metadata | None = None) -> points_pb2.Hold:
+        request = points_pb2.GetHoldRequest(name=name)
+        return (await self.spending.GetHold(request, metadata=metadata or self.everything)).hold
+
+    async def lots(
+        self, parent: str, metadata: Metadata | None = None, **fields: Any
+    ) -> points_pb2.ListLotsResponse:
+        request = points_pb2.ListLotsRequest(parent=parent, **fields)
+        return await self.spending.ListLots(request, metadata=metadata or self.everything)
+
+    async def night(
+        self, step: night_pb2.NightStep.ValueType, day: date, wallets_max: int = 0
+    ) -> night_pb2.RunNightStepResponse:
+        """Do a part of a step of the night after a day."""
+        request = night_pb2.RunNightStepRequest(
+            step=step, day=day.isoformat(), wallets_max=wallets_max
+        )
+        return await self.nights.RunNightStep(request, metadata=self.everything)
+
     async def publish(
         self, policy: earn_policy_pb2.EarnPolicy, request_id: str = ""
     ) -> earn_policy_pb2.EarnPolicy:
@@ -225,6 +285,15 @@ class Shop:
                 return [tuple(row) for row in connection.exec_driver_sql(statement, values)]
         finally:
             reading.dispose()
+
+    def execute(self, statement: str, *values: object) -> None:
+        """Change the books behind the ledger's back."""
+        changing = engine(self.database_url, pool_size=1)
+        try:
+            with transaction(changing) as connection:
+                connection.exec_driver_sql(statement, values)
+        finally:
+            changing.dispose()
 
     @staticmethod
     def _taking_back() -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What is deployed on Kubernetes: valid, confined, and replaced while tills work."""
 
 import shutil
-import subprocess
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from kubernetes_validate.utils import latest_version, validate
 from tests.service.kubernetes_manifests import (
     IMAGE,
     NAMES,
-    NIGHT_TOKEN,
     SOURCE,
     Document,
     at,
@@ -20,6 +18,7 @@ from tests.service.kubernetes_manifests import (
     ignored_files,
     of_kind,
     pods,
+    prepare,
     render,
     selects,
     servers,
@@ -73,6 +72,8 @@ def test_base_has_no_secret_and_local_generates_its_own() -> None:
         "night",
         "postgresql",
         "rabbitmq",
+        "rewards-database",
+        "rewards",
         "tiering-database",
     ]
 
@@ -81,12 +82,9 @@ def test_files_with_passwords_are_ignored_by_git(tmp_path: Path) -> None:
     folder = tmp_path / "local"
     shutil.copytree(SOURCE / "overlays" / "local", folder, ignore=ignored_files)
     committed = {path.name for path in folder.iterdir()}
-    (tmp_path / "keys.json").write_text('{"keys": []}')
-    keys = tmp_path / "keys.json"
-    command: list[str | Path] = ["sh", folder / "prepare.sh", keys, NIGHT_TOKEN]
-    subprocess.run(command, check=True, timeout=30)
+    prepare(folder, tmp_path / "data")
     made = {path.name for path in folder.iterdir()} - committed
-    assert len(made) == 8
+    assert len(made) == 11
     patterns = (folder / ".gitignore").read_text().split()
     assert {name for name in made for pattern in patterns if fnmatch(name, pattern)} == made
 
@@ -235,7 +233,12 @@ def test_base_runs_two_of_each_server_and_local_one() -> None:
 def test_every_service_has_workers_one_of_which_waits_to_take_over() -> None:
     for name, replicas in (("base", 2), ("local", 1)):
         found = {worker.workload["metadata"]["name"]: worker for worker in workers(render(name))}
-        assert sorted(found) == ["ledger-worker", "members-worker", "tiering-worker"]
+        assert sorted(found) == [
+            "ledger-worker",
+            "members-worker",
+            "rewards-worker",
+            "tiering-worker",
+        ]
         for worker in found.values():
             assert worker.workload["spec"]["replicas"] == replicas
             (queues,) = worker.pod["initContainers"]
@@ -253,6 +256,7 @@ def test_migrations_run_again_with_every_release(manifests: list[Document]) -> N
     assert [job["metadata"]["name"] for job in jobs] == [
         "ledger-migrate",
         "members-migrate",
+        "rewards-migrate",
         "tiering-migrate",
     ]
     for job in jobs:

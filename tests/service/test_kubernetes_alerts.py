@@ -29,6 +29,7 @@ PROCESSES = (
     "services.members.main",
     "services.ledger.main",
     "services.tiering.main",
+    "services.rewards.main",
     "services.ledger.worker",
     "services.cli.embedded_bus",
 )
@@ -96,11 +97,12 @@ def test_every_server_and_the_ledger_and_the_bus_export_what_they_should(
         "grpc_server_handling_seconds_count": {"grpc_method"},
     }
     assert {"ledger_sales_total", "ledger_queue_depth", "bus_lag_seconds"} <= exported.keys()
+    assert {"rewards_redemptions_total", "rewards_vouchers_redeemed_total"} <= exported.keys()
 
 
 def test_every_rule_is_whole(rules: list[Rule]) -> None:
     names = [rule["alert"] for rule in rules]
-    assert len(names) == 13
+    assert len(names) == 16
     assert len(set(names)) == len(names)
     for rule in rules:
         assert set(rule) - {"for"} == {"alert", "expr", "labels", "annotations"}

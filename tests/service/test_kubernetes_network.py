@@ -6,6 +6,7 @@ import pytest
 
 from tests.service.kubernetes_manifests import (
     NAMES,
+    Container,
     Document,
     of_kind,
     pods,
@@ -106,10 +107,11 @@ def test_a_pod_reaches_names_its_database_and_a_server_the_issuer(
     for pod in pods(manifests):
         found = ports(rules(manifests, pod.labels, "egress"))
         component = pod.labels["app.kubernetes.io/component"]
+        called = [LEDGER_PORT] if pod.labels["app.kubernetes.io/name"] == "rewards" else []
         assert (
             found
             == {
-                "server": sorted([HTTPS_PORT, 53, 53, POSTGRESQL_PORT], key=str),
+                "server": sorted([HTTPS_PORT, 53, 53, POSTGRESQL_PORT, *called], key=str),
                 "migrate": [53, 53, POSTGRESQL_PORT],
                 "worker": [53, 53, POSTGRESQL_PORT, *AMQP_PORTS],
                 "night": sorted([53, 53, POSTGRESQL_PORT, LEDGER_PORT, TIERING_PORT], key=str),
@@ -137,7 +139,7 @@ def test_local_database_lets_in_the_pods_that_use_it() -> None:
     broker = users.pop([pod.labels["app.kubernetes.io/name"] for pod in users].index("rabbitmq"))
     (rule,) = rules(manifests, database.labels, "ingress")
     (end,) = rule["from"]
-    assert len(users) == 10
+    assert len(users) == 13
     assert all(selects(end["podSelector"], user.labels) for user in users)
     assert not selects(end["podSelector"], database.labels)
     for user in users:
@@ -164,12 +166,29 @@ def test_the_night_is_let_in_where_it_calls(
     )
     assert address == f"{name}:{called.ports['grpc']}"
     assert called.ports["grpc"] == port
+    assert lets_in(manifests, called, night)
+
+
+def test_rewards_is_let_in_at_the_ledger(manifests: list[Document]) -> None:
+    found = {server.labels["app.kubernetes.io/name"]: server for server in servers(manifests)}
+    rewards, ledger = found["rewards"], found["ledger"]
+    (address,) = (
+        variable["value"]
+        for variable in rewards.container["env"]
+        if variable["name"] == "REWARDS_LEDGER_ADDRESS"
+    )
+    assert address == f"ledger:{ledger.ports['grpc']}"
+    assert lets_in(manifests, ledger, rewards)
+
+
+def lets_in(manifests: list[Document], called: Container, caller: Container) -> bool:
+    """Whether both the caller's way out and the called server's way in are open."""
     calls, _ = rules(manifests, called.labels, "ingress")
-    assert selects(calls["from"][0]["podSelector"], night.labels)
     out = [
         to["podSelector"]
-        for rule in rules(manifests, night.labels, "egress")
+        for rule in rules(manifests, caller.labels, "egress")
         for to in rule["to"]
         if "podSelector" in to and "namespaceSelector" not in to
     ]
-    assert any(selects(end, called.labels) for end in out)
+    inwards = selects(calls["from"][0]["podSelector"], caller.labels)
+    return inwards and any(selects(end, called.labels) for end in out)

@@ -2,10 +2,11 @@
 
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 import pytest
-from loyalty.ledger.v1 import earn_policy_pb2, ledger_pb2
+from loyalty.ledger.v1 import earn_policy_pb2, ledger_pb2, night_pb2, points_pb2
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 
 from services.plumbing.grpc_client import bearer
@@ -76,7 +77,45 @@ def every_call(shop: Shop) -> dict[str, tuple[str, Call]]:
     add("points.adjust", shop.care, "AdjustPoints", adjust)
     accounts = ledger_pb2.GetProgrammeAccountsRequest()
     add("accounts.read", shop.care, "GetProgrammeAccounts", accounts)
-    return requests
+    return requests | spending_calls(shop)
+
+
+def spending_calls(shop: Shop) -> dict[str, tuple[str, Call]]:
+    """The same of what spends points, and of the night."""
+    hold, burn, step = "wallets/1/holds/1", "wallets/1/burns/1", night_pb2.NIGHT_STEP_EXPIRE_LOTS
+    asked: dict[str, tuple[str, Any]] = {
+        "HoldPoints": (
+            "points.hold",
+            points_pb2.HoldPointsRequest(
+                request_id=new_id(), wallet="wallets/1", points=1, purpose="a coffee"
+            ),
+        ),
+        "CapturePoints": (
+            "points.hold",
+            points_pb2.CapturePointsRequest(request_id=new_id(), hold=hold),
+        ),
+        "ReleaseHold": (
+            "points.hold",
+            points_pb2.ReleaseHoldRequest(request_id=new_id(), hold=hold),
+        ),
+        "RefundPoints": (
+            "points.hold",
+            points_pb2.RefundPointsRequest(request_id=new_id(), burn=burn, reason="out of stock"),
+        ),
+        "GetHold": ("wallets.read", points_pb2.GetHoldRequest(name=hold)),
+        "ListLots": ("wallets.read", points_pb2.ListLotsRequest(parent="wallets/1")),
+        "GetNightStep": ("days.read", night_pb2.GetNightStepRequest(step=step)),
+        "RunNightStep": (
+            "days.write",
+            night_pb2.RunNightStepRequest(step=step, day="2026-01-01"),
+        ),
+    }
+
+    def call_of(method: str, request: object) -> Call:
+        stub = shop.nights if method.endswith("NightStep") else shop.spending
+        return lambda token: getattr(stub, method)(request, metadata=token)
+
+    return {method: (scope, call_of(method, request)) for method, (scope, request) in asked.items()}
 
 
 async def test_a_method_opens_to_its_scope_alone(

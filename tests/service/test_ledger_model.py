@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import ClassVar
@@ -18,18 +18,8 @@ from hypothesis.stateful import (
 from sqlalchemy import Engine
 
 from services.ledger import events
-from services.ledger.domain.basket import Line, Sale, lines_json
 from services.ledger.domain.circumstances import Limits
-from services.ledger.domain.documents import (
-    AdjustPoints,
-    CardState,
-    Command,
-    Document,
-    Origin,
-    RecordReturn,
-    RecordSale,
-    ReturnedLine,
-)
+from services.ledger.domain.documents import Document
 from services.ledger.domain.policy import (
     Clawback,
     LineCondition,
@@ -39,23 +29,27 @@ from services.ledger.domain.policy import (
     Settings,
 )
 from services.ledger.usecases.policies import Policies
-from services.ledger.usecases.post import Answer, Shard, open_shard, post
+from services.ledger.usecases.post import Shard, open_shard, post
 from services.plumbing.database import engine, transaction
 from tests.service.databases import Databases
-from tests.service.ledger_model import (
+from tests.service.ledger_model import Model
+from tests.service.ledger_model_commands import command_of, reply_of
+from tests.service.ledger_model_requests import (
     DAY,
     NOW,
     SECOND_VERSION,
     AdjustAsked,
+    AnythingAsked,
+    CaptureAsked,
+    HoldAsked,
     Item,
-    Model,
-    Reply,
+    RefundAsked,
+    ReleaseAsked,
     ReturnAsked,
     SaleAsked,
 )
 from tests.unit.ledger_chance import CHANCES
 
-Anything = SaleAsked | ReturnAsked | AdjustAsked
 SHARDS, WALLETS, BATCH_MAX = 2, 4, 8
 HOUR = 3_600_000_000
 BOTH = (PointKind.REDEEMABLE, PointKind.QUALIFYING)
@@ -112,8 +106,8 @@ class Ledger(RuleBasedStateMachine):
         self._model = Model()
         self._chance = Random(0)  # noqa: S311 — nothing secret is chosen
         self._wallets = [next(_wallets) for _ in range(WALLETS)]
-        self._sent: list[Anything] = []
-        # Which document each recorded sale became, and the receipt it had.
+        self._sent: list[AnythingAsked] = []
+        # Which document each sale, hold and capture became.
         self._documents: dict[str, int] = {}
 
     def teardown(self) -> None:
@@ -138,6 +132,14 @@ class Ledger(RuleBasedStateMachine):
         self._send([self._an_adjustment(self._wallets)])
 
     @rule()
+    def hold(self) -> None:
+        self._send([self._a_hold(self._wallets)])
+
+    @rule()
+    def spend(self) -> None:
+        self._send([self._a_spending(self._wallets)])
+
+    @rule()
     def send_again(self) -> None:
         """Any earlier request, whatever became of it: as it was, or its id with another body."""
         self._send([self._again(self._wallets)])
@@ -147,11 +149,22 @@ class Ledger(RuleBasedStateMachine):
         """A batch in which requests meet sales, returns and repetitions of the same wallets."""
         shard = self._chance.randrange(SHARDS)
         wallets = [each for each in self._wallets if each % SHARDS == shard]
-        makers = (self._a_sale, self._a_return, self._a_return, self._an_adjustment, self._again)
-        batch: list[Anything] = []
+        makers: tuple[Callable[[Sequence[int]], AnythingAsked], ...] = (
+            self._a_sale,
+            self._a_return,
+            self._a_return,
+            self._an_adjustment,
+            self._a_hold,
+            *[self._a_spending] * 3,
+            self._again,
+        )
+        batch: list[AnythingAsked] = []
         for _ in range(self._chance.randint(2, BATCH_MAX)):
             batch.append(self._chance.choice(makers)(wallets))
             self._sent.append(batch[-1])
+        if self._chance.random() < 0.3:
+            # Many at once about the same holds and burns.
+            batch += [self._a_spending(wallets) for _ in range(4)]
         if self._chance.random() < 0.4:
             batch.append(under_the_id_of(self._chance.choice(batch), self._a_return(wallets)))
         self._send(batch)
@@ -166,10 +179,12 @@ class Ledger(RuleBasedStateMachine):
                 wallet.lifetime,
                 wallet.owed,
                 wallet.posted,
+                wallet.held,
             )
-            lots = sorted(rest for rest in wallet.lots.values() if rest)
+            sums = (wallet.available + wallet.held, wallet.qualifying)
             if wallet.made:
-                assert self._found(wallet_id) == (held, lots, held[:2], wallet.posted)
+                expected = (held, wallet.remaining, wallet.held, sums, wallet.posted)
+                assert self._found(wallet_id) == expected
 
     @invariant()
     def what_wallets_got_is_what_accounts_gave(self) -> None:
@@ -198,54 +213,32 @@ class Ledger(RuleBasedStateMachine):
                 )
 
             held = one(
-                "SELECT available, qualifying, lifetime, overdrawn, sequence FROM {schema}.wallets"
+                "SELECT available, qualifying, lifetime, overdrawn, sequence, held"
+                " FROM {schema}.wallets"
             )
-            [lots] = one(
+            lots, set_aside = one(
                 "SELECT coalesce(array_agg(remaining ORDER BY remaining)"
-                " FILTER (WHERE remaining > 0), '{{}}') FROM {schema}.lots"
+                " FILTER (WHERE remaining > 0), '{{}}'), coalesce(sum(held), 0)::bigint"
+                " FROM {schema}.lots"
             )
             sums = one(
                 "SELECT coalesce(sum(points) FILTER (WHERE kind = 1), 0)::bigint,"
                 " coalesce(sum(points) FILTER (WHERE kind = 2), 0)::bigint FROM {schema}.entries"
             )
             [posted] = one("SELECT count(*) FILTER (WHERE refusal IS NULL) FROM {schema}.journal")
-        return held, lots, sums, posted
+        return held, lots, set_aside, sums, posted
 
-    def _send(self, batch: Sequence[Anything]) -> None:
+    def _send(self, batch: Sequence[AnythingAsked]) -> None:
         """Ask the ledger and the model the same, and compare every answer."""
         self._sent += [asked for asked in batch if asked not in self._sent]
-        commands = [self._command(asked) for asked in batch]
+        commands = [command_of(asked, self._documents) for asked in batch]
         shard = self._chance.choice(self._servers)[batch[0].wallet % SHARDS]
         answers = post(shard, commands)
         assert [reply_of(answer) for answer in answers] == self._model.ask_all(batch)
         for asked, answer in zip(batch, answers, strict=True):
-            if isinstance(asked, SaleAsked) and isinstance(answer, Document):
+            made = isinstance(asked, SaleAsked | HoldAsked | CaptureAsked)
+            if made and isinstance(answer, Document):
                 self._documents[asked.request_id] = answer.document_id
-
-    def _command(self, asked: Anything) -> Command:
-        wallet, request_id, body = asked.wallet, asked.request_id, asked.body
-        if isinstance(asked, SaleAsked):
-            lines = [
-                Line("a", i.quantity, i.amount, category_path=("PRODUCE",) if i.produce else ())
-                for i in asked.items
-            ]
-            sale = Sale("31", "1", request_id, asked.time, asked.currency, lines)
-            state = CardState.BLOCKED if asked.blocked else CardState.ACTIVE
-            return RecordSale(
-                wallet, request_id, body, sale, lines_json(lines), state, unknown_card=False
-            )
-        if isinstance(asked, ReturnAsked):
-            document_id = self._documents.get(asked.sale, 0)
-            by_number = document_id and int(asked.body[0], 16) % 2
-            origin = Origin(document_id) if by_number else Origin(0, "31", "1", asked.sale)
-            back = tuple(ReturnedLine(*each) for each in asked.lines)
-            return RecordReturn(
-                wallet, request_id, body, origin, "31", "1", "", asked.time, back, asked.void
-            )
-        kind = PointKind(asked.kind)
-        return AdjustPoints(
-            wallet, request_id, body, kind, asked.points, "by hand", "care", asked.time
-        )
 
     def _a_sale(self, wallets: Sequence[int]) -> SaleAsked:
         chance = self._chance
@@ -308,17 +301,52 @@ class Ledger(RuleBasedStateMachine):
             points = -available
         return AdjustAsked(wallet, a_uuid(), a_uuid(), a_time(chance, 60), kind, points)
 
-    def _again(self, wallets: Sequence[int]) -> Anything:
+    def _a_hold(self, wallets: Sequence[int]) -> HoldAsked:
+        chance = self._chance
+        wallet = chance.choice(wallets)
+        available = self._model.wallet(wallet).available
+        points = chance.randint(1, 20)
+        if available > 0 and chance.random() < 0.5:
+            points = available
+        time = a_time(chance, 60) if chance.random() < 0.95 else NOW + DAY
+        return HoldAsked(wallet, a_uuid(), a_uuid(), time, points, chance.random() < 0.15)
+
+    def _a_spending(self, wallets: Sequence[int]) -> AnythingAsked:
+        """About a hold or a burn that was answered, mostly one of the last; or about none."""
+        chance = self._chance
+        captured = chance.random() < 0.5
+        found = [
+            asked
+            for asked in self._sent
+            if isinstance(asked, CaptureAsked if captured else HoldAsked)
+            and asked.wallet in wallets
+            and asked.request_id in self._documents
+        ]
+        if not found:
+            return self._a_hold(wallets)
+        earlier = chance.choice(found[-1:] if chance.random() < 0.6 else found)
+        named = earlier.request_id if chance.random() < 0.95 else a_uuid()
+        identity = earlier.wallet, a_uuid(), a_uuid(), a_time(chance, 60)
+        points = chance.choice((0, 1, 1, 2, chance.randint(1, 20)))
+        if captured:
+            return RefundAsked(*identity, named, points)
+        if chance.random() < 0.3:
+            return ReleaseAsked(*identity, named)
+        return CaptureAsked(*identity, named, points)
+
+    def _again(self, wallets: Sequence[int]) -> AnythingAsked:
         earlier = [asked for asked in self._sent if asked.wallet in wallets]
         if not earlier:
             return self._a_sale(wallets)
         if self._chance.random() < 0.7:
             return self._chance.choice(earlier)
-        make = self._chance.choice((self._a_sale, self._a_return, self._an_adjustment))
+        make = self._chance.choice(
+            (self._a_sale, self._a_return, self._an_adjustment, self._a_hold, self._a_spending)
+        )
         return under_the_id_of(self._chance.choice(earlier), make(wallets))
 
 
-def under_the_id_of(earlier: Anything, other: Anything) -> Anything:
+def under_the_id_of(earlier: AnythingAsked, other: AnythingAsked) -> AnythingAsked:
     """Another request that a caller sends, wrongly, under the id of an earlier one."""
     return replace(other, wallet=earlier.wallet, request_id=earlier.request_id)
 
@@ -326,16 +354,6 @@ def under_the_id_of(earlier: Anything, other: Anything) -> Anything:
 def a_time(chance: Random, days_ago_max: int) -> int:
     """A time of its own, on some day up to so long ago: tills may be late."""
     return NOW - HOUR + next(_times) - chance.randrange(days_ago_max) * DAY
-
-
-def reply_of(answer: Answer) -> Reply:
-    """What the ledger answered, as the model would say it."""
-    if not isinstance(answer, Document):
-        return Reply(answer.reason)
-    points = frozenset((e.rule, e.kind.value, e.points) for e in answer.entries)
-    balance = answer.balance
-    held = (balance.available, balance.qualifying, balance.lifetime)
-    return Reply("", points, answer.points_forgiven, held)
 
 
 def test_the_ledger_answers_and_holds_what_the_model_says(databases: Databases) -> None:

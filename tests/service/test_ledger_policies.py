@@ -98,7 +98,7 @@ def rich() -> contract.EarnPolicy:
             pending_days=14,
             expiry=contract.PointLife.EXPIRY_QUARTER_END,
             expiry_count=12,
-            last_instant_counts=True,
+            last_day_counts=True,
             burn_order=contract.PointLife.BURN_ORDER_OLDEST,
             shortfall=contract.PointLife.SHORTFALL_CLAMP,
             refund_grace_days=60,

@@ -28,12 +28,17 @@ class Tokens:
         subject: str = "tester",
         stores: Sequence[str] = ("*",),
         lifetime_seconds: int = LIFETIME_SECONDS,
+        roles: Sequence[str] = (),
     ) -> str:
         """A token; one with a negative lifetime has expired."""
-        return self._issuer.mint(subject, scopes, stores, lifetime_seconds)
+        return self._issuer.mint(subject, scopes, stores, lifetime_seconds, roles=roles)
 
     def bearer(
-        self, *scopes: str, subject: str = "tester", stores: Sequence[str] = ("*",)
+        self,
+        *scopes: str,
+        subject: str = "tester",
+        stores: Sequence[str] = ("*",),
+        roles: Sequence[str] = (),
     ) -> Metadata:
         """The metadata of a call that carries a token."""
-        return bearer(self.mint(*scopes, subject=subject, stores=stores))
+        return bearer(self.mint(*scopes, subject=subject, stores=stores, roles=roles))

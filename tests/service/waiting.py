@@ -5,25 +5,31 @@ import time
 from collections.abc import Callable
 
 from services.plumbing.database import engine, transaction
+from tests.processes import pause_seconds
 
 TIMEOUT_SECONDS = 20.0
-POLL_SECONDS = 0.01
 
 
 async def until(condition: Callable[[], object], timeout_seconds: float = TIMEOUT_SECONDS) -> None:
     """Come back when a condition holds; fail when it does not in time."""
     deadline = time.monotonic() + timeout_seconds
-    while not condition():
+    while True:
+        asked = time.monotonic()
+        if condition():
+            return
         assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(pause_seconds(asked))
 
 
 def wait_until(condition: Callable[[], object], timeout_seconds: float = TIMEOUT_SECONDS) -> None:
     """The same for a test without an event loop."""
     deadline = time.monotonic() + timeout_seconds
-    while not condition():
+    while True:
+        asked = time.monotonic()
+        if condition():
+            return
         assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause_seconds(asked))
 
 
 def waits_for_a_lock(url: str) -> bool:

@@ -8,20 +8,28 @@ import msgspec
 from services.ledger.domain.basket import Line, Sale, lines_json
 from services.ledger.domain.circumstances import Circumstances, Limits, Rules
 from services.ledger.domain.documents import (
+    ActivatePoints,
     AdjustPoints,
+    CapturePoints,
     CardState,
     Command,
     Document,
     DocumentType,
+    ExpirePoints,
+    HoldPoints,
     Origin,
     Original,
     RecordReturn,
     RecordSale,
+    RefundPoints,
+    ReleaseHold,
     ReturnedLine,
 )
+from services.ledger.domain.lots import Burn
 from services.ledger.domain.policy import PointKind, Policy
 from services.ledger.domain.posting import decide
 from services.ledger.domain.returning import TakenBack, original_of
+from services.ledger.domain.spending import burned_by, refunded_by
 from services.ledger.domain.wallet import WalletState
 from tests.unit.ledger_baskets import NOON, REDEEMABLE, micros
 
@@ -30,7 +38,7 @@ SECOND = 1_000_000
 
 
 class Till:
-    """Rings up, takes back and adjusts at a clock that moves on by a second each time."""
+    """Rings up, takes back, adjusts and spends at a clock that moves on by a second each time."""
 
     def __init__(self, *policies: Policy, at: str = NOON) -> None:
         self.wallet = WalletState(1)
@@ -48,9 +56,11 @@ class Till:
         card_state: CardState = CardState.ACTIVE,
         unknown_card: bool = False,
         duplicate: bool = False,
+        tender: int = 0,
     ) -> Document:
+        """tender is how many points the basket is paid with."""
         time = self.now if business_time is None else business_time
-        sold = Sale("31", "1", f"R{len(self.documents)}", time, currency, lines)
+        sold = Sale("31", "1", f"R{len(self.documents)}", time, currency, lines, tender)
         command = RecordSale(
             1, str(uuid.uuid4()), "", sold, lines_json(lines), card_state, unknown_card
         )
@@ -82,6 +92,46 @@ class Till:
         request_id = str(uuid.uuid4())
         return self._post(AdjustPoints(1, request_id, "", kind, points, "by hand", "care", time))
 
+    def hold(
+        self, points: int, *, life: int = 900 * SECOND, business_time: int | None = None
+    ) -> Document:
+        time = self.now if business_time is None else business_time
+        return self._post(HoldPoints(1, str(uuid.uuid4()), "", points, "coffee", life, "app", time))
+
+    def capture(self, held: Document | None, points: int = 0) -> Document:
+        hold_id = held.document_id if held else 999
+        return self._post(CapturePoints(1, str(uuid.uuid4()), "", hold_id, points, "app"))
+
+    def release(self, held: Document | None) -> Document:
+        hold_id = held.document_id if held else 999
+        return self._post(ReleaseHold(1, str(uuid.uuid4()), "", hold_id, "app"))
+
+    def burn(self, points: int) -> Document:
+        """Hold and capture."""
+        return self.capture(self.hold(points))
+
+    def refund(
+        self, burned: Document | None, points: int = 0, *, business_time: int | None = None
+    ) -> Document:
+        time = self.now if business_time is None else business_time
+        burn_id = burned.document_id if burned else 999
+        command = RefundPoints(1, str(uuid.uuid4()), "", burn_id, points, "out of stock", "x", time)
+        return self._post(command, burn=self.burn_of(burned) if burned else None)
+
+    def burn_of(self, burned: Document) -> Burn:
+        """A burn as the journal shows it to a refund: less what was given back before."""
+        found = burned_by(burned)
+        for document in self.documents:
+            if document.type is DocumentType.REFUND and document.original_id == found.burn_id:
+                found = refunded_by(found, document)
+        return found
+
+    def activate(self) -> Document:
+        return self._post(ActivatePoints(1, str(uuid.uuid4()), "", self.now))
+
+    def expire(self) -> Document:
+        return self._post(ExpirePoints(1, str(uuid.uuid4()), "", self.now))
+
     def original(self, sale: Document) -> Original:
         """A sale as the journal shows it to a return: with what came back before."""
         back = [d for d in self.documents if d.original_id == sale.document_id and not d.refused]
@@ -95,6 +145,7 @@ class Till:
             returned=returned,
             return_ids=tuple(document.document_id for document in back),
             voided=any(document.type is DocumentType.VOID for document in back),
+            given_back=sum(d.tender.points for d in back if d.tender is not None),
         )
 
     @property
@@ -118,11 +169,21 @@ class Till:
         }
 
     def _post(
-        self, command: Command, *, original: Original | None = None, duplicate: bool = False
+        self,
+        command: Command,
+        *,
+        original: Original | None = None,
+        burn: Burn | None = None,
+        duplicate: bool = False,
     ) -> Document:
         circumstances = Circumstances(self._rules, self._limits, self.now, lambda: next(self._ids))
         document = decide(
-            command, self.wallet, circumstances, original=original, duplicate=duplicate
+            command,
+            self.wallet,
+            circumstances,
+            original=original,
+            burn=burn,
+            duplicate=duplicate,
         )
         self.documents.append(document)
         self.now += SECOND

@@ -35,7 +35,7 @@ class Recorder:
 def test_each_day_is_closed_in_the_order_of_the_steps_before_the_next_opens() -> None:
     recorder = Recorder()
     days = [
-        PreparedDay(FIRST, (PreparedBatch(b"", 3), PreparedBatch(b"", 2))),
+        PreparedDay(FIRST, (PreparedBatch(b"", (1, 2, 2)), PreparedBatch(b"", (3, 4)))),
         PreparedDay(SECOND, ()),
     ]
     replay_days(days, recorder, [recorder.first_step, recorder.second_step])

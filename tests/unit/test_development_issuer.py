@@ -32,6 +32,13 @@ def test_token_is_believed_with_its_subject_scopes_and_stores(tmp_path: Path) ->
     assert caller.expires == pytest.approx(time.time() + 60, abs=5)
 
 
+def test_token_carries_what_its_subject_is(tmp_path: Path) -> None:
+    issuer = open_issuer(tmp_path / "issuer", audience="shop")
+    supervisor = issuer.mint("care/ada", [], [], 60, roles=["care", "supervisor"])
+    assert verifier(issuer).verify(supervisor).roles == {"care", "supervisor"}
+    assert verifier(issuer).verify(issuer.mint("care/bo", [], [], 60)).roles == set()
+
+
 def test_key_is_made_once_and_stays(tmp_path: Path) -> None:
     first = open_issuer(tmp_path, audience="shop")
     token = first.mint("somebody", [], [], 60)

@@ -16,13 +16,12 @@ from services.ledger.domain.documents import (
     Document,
     DocumentType,
     Entry,
-    Lot,
-    LotUse,
     Origin,
     RecordReturn,
     RecordSale,
     ReturnedLine,
 )
+from services.ledger.domain.lots import Lot, LotUse
 from services.ledger.domain.point_life import Term
 from services.ledger.domain.policy import PointKind
 from services.plumbing.settling import CommitUnknown

@@ -5,10 +5,10 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 
-from services.ledger.domain.documents import LotId, LotPart, LotUse
+from services.ledger.domain.lots import LotId, LotPart, LotUse
 from services.ledger.domain.point_life import BurnOrder, Term
 from services.ledger.domain.refusals import InsufficientPoints
-from services.ledger.domain.wallet import REPAID, WalletState, in_burn_order
+from services.ledger.domain.wallet import REPAID, WalletState
 from tests.unit.ledger_chance import CHANCES
 
 
@@ -64,7 +64,7 @@ def test_burn_takes_lots_that_never_expire_last() -> None:
 
 def test_burn_takes_the_oldest_lot_first_among_those_that_expire_together() -> None:
     wallet = wallet_of((10, 30, 500), (10, 20, 500), (10, 10, None), (10, 5, None))
-    order = [lot.id[0] for lot in in_burn_order(wallet.lots.values(), BurnOrder.SOONEST_EXPIRY)]
+    order = [lot.id[0] for lot in wallet.in_burn_order(wallet.lots.values())]
     assert order == [2, 1, 4, 3]
 
 
@@ -237,6 +237,35 @@ def test_points_given_back_lie_in_their_lot_again() -> None:
     assert (remaining(wallet), wallet.available, wallet.lifetime) == ([8], 8, 10)
 
 
+def test_expired_points_are_put_back_as_far_as_lots_miss_them() -> None:
+    wallet = wallet_of((10, 1, 500), (10, 1, None))
+    burn(wallet, 3)
+    assert wallet.expire(1, 500) == ([LotUse(1, (1, 1), 7)], 7)
+    assert wallet.undo_expiry(1, 5, [(1, 1)]) == [LotUse(1, (1, 1), -5)]
+    assert wallet.undo_expiry(1, 5, [(1, 1)]) == []
+    # Of ten all that expired comes back; the other three were spent.
+    assert wallet.undo_expiry(1, 10, [(1, 1)]) == [LotUse(1, (1, 1), -2)]
+    assert (remaining(wallet), wallet.available, wallet.lifetime) == ([7, 10], 17, 20)
+
+
+def test_pending_points_that_expired_are_pending_when_they_are_put_back() -> None:
+    wallet = WalletState(1)
+    wallet.credit((1, 1), 10, earn_time=1, term=Term(available_time=900, expire_time=500))
+    assert wallet.expire(1, 500)[1] == 10
+    assert wallet.undo_expiry(1, 10, [(1, 1)]) == [LotUse(1, (1, 1), -10)]
+    assert (wallet.available, wallet.pending) == (0, 10)
+
+
+def test_the_lot_that_activity_prolonged_is_burned_when_its_new_time_says_so() -> None:
+    day = 86_400_000_000
+    wallet = wallet_of((10, 1, 40 * day))
+    term = Term(expire_time=32 * day, inactive_months=1)
+    wallet.credit((2, 1), 10, earn_time=2, term=term)
+    wallet.note_activity(15 * day)
+    burn(wallet, 10)
+    assert remaining(wallet) == [0, 10]
+
+
 def owned(wallet: WalletState, chance: Random) -> list[LotId]:
     return chance.sample(list(wallet.lots), min(len(wallet.lots), chance.randint(0, 2)))
 
@@ -268,9 +297,11 @@ def do_something(
             wallet.activate(now)
             wallet.expire(1, now)
         case "claw back":
+            own = owned(wallet, chance)
+            wallet.undo_expiry(1, points, own)
             before = wallet.available + wallet.pending
             uses, forgiven = wallet.claw_back(
-                1, points, own=owned(wallet, chance), into_negative=chance.random() < 0.5
+                1, points, own=own, into_negative=chance.random() < 0.5
             )
             assert before - wallet.available - wallet.pending == points - forgiven
             assert sum(use.points for use in uses) <= points

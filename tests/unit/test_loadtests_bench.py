@@ -14,6 +14,7 @@ from loadtests.bench.found import Found, Turn
 from loadtests.bench.keys import KEYS, NAMES, Contestant, Stage, needed
 from loadtests.bench.plan import FULL
 from loadtests.bench.previewing import MEBIBYTE, Beside, Previewed
+from loadtests.bench.redeeming import Redeemed
 from loadtests.bench.usage import Meter, Sample, Usage, between
 from loadtests.bench.workload import SALES_PER_CALL, SaleMaker
 
@@ -70,6 +71,13 @@ def measured() -> Found:
             members_down=3,
         ),
         beside=Beside((1_000.0, 3_000.0, 2_000.0), (1_400.0, 1_600.0), preview_core_share=0.25),
+        redeemed=Redeemed(
+            per_second=(300.0, 350.0, 200.0),
+            p50_seconds=(0.1, 0.1, 0.1),
+            p99_seconds=(0.2, 0.3, 0.25),
+            sale_p99_seconds=(0.05, 0.01, 0.1),
+            core_share={},
+        ),
     )
 
 
@@ -127,6 +135,10 @@ def test_keys_are_those_the_report_is_read_by() -> None:
         "event_entries_per_s",
         "preview_1m_seconds",
         "preview_unary_share",
+        "redeem_per_s",
+        "redeem_p99_ratio",
+        "night_10m_lots_s",
+        "night_unary_share",
     )
 
 
@@ -135,6 +147,7 @@ def test_only_what_a_key_stands_on_is_run() -> None:
     assert needed(frozenset({"growth_ratio"})) == {Stage.GROWTH}
     assert needed(frozenset({"events_lag_p99_s"})) == {Stage.LAG}
     assert needed(frozenset({"preview_unary_share"})) == {Stage.BESIDE_PREVIEW}
+    assert needed(frozenset({"redeem_per_s"})) == {Stage.REDEEM}
 
 
 def test_values_are_medians_of_rounds_and_ratios_of_medians() -> None:
@@ -152,6 +165,10 @@ def test_values_are_medians_of_rounds_and_ratios_of_medians() -> None:
         "event_entries_per_s": 25_000,
         "preview_1m_seconds": 40.0,
         "preview_unary_share": 0.75,
+        "redeem_per_s": 300,
+        "redeem_p99_ratio": 5.0,
+        "night_10m_lots_s": None,
+        "night_unary_share": None,
     }
 
 
@@ -176,6 +193,10 @@ def test_report_says_which_targets_are_met(tmp_path: Path) -> None:
         "event_entries_per_s": {"at_least": 20_000, "met": True},
         "preview_1m_seconds": {"at_most": 60, "met": True},
         "preview_unary_share": {"at_least": 0.8, "met": False},
+        "redeem_per_s": {"at_least": 300, "met": True},
+        "redeem_p99_ratio": {"at_most": 8, "met": True},
+        "night_10m_lots_s": {"at_most": 600, "met": None},
+        "night_unary_share": {"at_least": 0.8, "met": None},
     }
 
 

@@ -35,7 +35,7 @@ def test_token_carries_what_was_asked_for(tmp_path: Path) -> None:
     result = loyalty(
         *("token", "--data", str(tmp_path), "--subject", "terminals/31/4"),
         *("--scope", "sales.write wallets.read", "--store", "31", "--store", "32"),
-        *("--lifetime-seconds", "120"),
+        *("--role", "supervisor", "--lifetime-seconds", "120"),
     )
     assert result.exit_code == 0
     claims = jwt.decode(
@@ -44,6 +44,7 @@ def test_token_carries_what_was_asked_for(tmp_path: Path) -> None:
     assert claims["sub"] == "terminals/31/4"
     assert claims["scope"] == "sales.write wallets.read"
     assert claims["stores"] == ["31", "32"]
+    assert claims["roles"] == ["supervisor"]
     assert claims["exp"] - claims["iat"] == 120
 
 

@@ -19,13 +19,24 @@ def free_base() -> int:
 def test_ports_count_from_the_base() -> None:
     base = free_base()
     ports = choose_ports(base)
-    assert ports.grpc == {"members": base + 1, "ledger": base + 2, "tiering": base + 3}
-    servers = {"members": base + 101, "ledger": base + 102, "tiering": base + 103}
+    assert ports.grpc == {
+        "members": base + 1,
+        "ledger": base + 2,
+        "tiering": base + 3,
+        "rewards": base + 4,
+    }
+    servers = {
+        "members": base + 101,
+        "ledger": base + 102,
+        "tiering": base + 103,
+        "rewards": base + 104,
+    }
     assert ports.metrics == servers | {"bus": base + 190}
     workers = {
         "members-worker": base + 191,
         "ledger-worker": base + 192,
         "tiering-worker": base + 193,
+        "rewards-worker": base + 194,
     }
     assert choose_ports(base, on_rabbitmq=True).metrics == servers | workers
 
@@ -33,7 +44,7 @@ def test_ports_count_from_the_base() -> None:
 def test_base_zero_takes_different_free_ports() -> None:
     ports = choose_ports(0)
     chosen = [*ports.grpc.values(), *ports.metrics.values()]
-    assert len(set(chosen)) == 7
+    assert len(set(chosen)) == 9
     assert all(port > 1_023 for port in chosen)
 
 

@@ -11,11 +11,13 @@ SERVERS = (
     "services.ledger.committing",
     "services.tiering.main",
     "services.tiering.preview_process",
+    "services.rewards.main",
 )
 WORKERS = (
     "services.members.worker",
     "services.ledger.worker",
     "services.tiering.worker",
+    "services.rewards.worker",
     "services.cli.embedded_bus",
 )
 

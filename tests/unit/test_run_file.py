@@ -34,6 +34,7 @@ def platform(data_dir: Path) -> RunningPlatform:
             "members": "postgresql://m",
             "ledger": "postgresql://l",
             "tiering": "postgresql://t",
+            "rewards": "postgresql://r",
         },
         jwks_url="file:///keys",
         issuer="urn:issuer",
@@ -90,7 +91,11 @@ def test_environment_configures_a_command_on_the_platform(tmp_path: Path) -> Non
         "MEMBERS_DATABASE_URL": "postgresql://m",
         "LEDGER_DATABASE_URL": "postgresql://l",
         "TIERING_DATABASE_URL": "postgresql://t",
+        "REWARDS_DATABASE_URL": "postgresql://r",
         "LEDGER_GRPC_ADDRESS": "127.0.0.1:7102",
+        "REWARDS_LEDGER_ADDRESS": "127.0.0.1:7102",
+        "REWARDS_LEDGER_TOKEN_FILE": f"{tmp_path}/rewards/ledger-token",
+        "REWARDS_SIGNING_KEYS_FILE": f"{tmp_path}/rewards/signing-keys.json",
     }
 
 

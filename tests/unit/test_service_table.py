@@ -9,10 +9,11 @@ DECLARED = """
 import json
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR
 from services.ledger.reactions import LedgerReactions
+from services.rewards.reactions import RewardsReactions
 from services.tiering.reactions import TieringReactions
 pairs = {
     (reactions.name, entrypoint.source_service)
-    for reactions in (LedgerReactions, TieringReactions)
+    for reactions in (LedgerReactions, RewardsReactions, TieringReactions)
     for method in vars(reactions).values()
     for entrypoint in getattr(method, ENTRYPOINT_EXTENSIONS_ATTR, ())
 }

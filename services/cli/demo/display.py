@@ -23,6 +23,8 @@ class Outcome:
     replay_seconds: float
     total_seconds: float
     tiers: TierResults = field(default_factory=TierResults)
+    # How many were issued.
+    vouchers: int = 0
 
     @property
     def sales_per_second(self) -> float:
@@ -37,6 +39,10 @@ class Outcome:
             "points_issued": results.points_issued,
             "produce_points": results.produce_points,
             "entries": results.entries,
+            "redeemed_points": results.redeemed_points,
+            "vouchers": self.vouchers,
+            "expired_points": results.expired_points,
+            "liability_points": results.liability_points,
             "tiers": self.tiers.tiers,
             "tier_changes": self.tiers.tier_changes,
             "audit_ok": self.audit_ok,
@@ -81,6 +87,10 @@ def show_summary(outcome: Outcome, console: Console) -> None:
         ("redeemable points", results.points_issued),
         ("  of them for produce", results.produce_points),
         ("qualifying points", results.qualifying_points),
+        ("redeemed points", results.redeemed_points),
+        ("  vouchers issued", outcome.vouchers),
+        ("expired points", results.expired_points),
+        ("points members hold", results.liability_points),
         ("ledger entries", results.entries),
     ):
         table.add_row(label, f"{value:,}")

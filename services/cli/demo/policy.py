@@ -8,6 +8,7 @@ from services.cli.demo.requests import CURRENCY_CODE, request_id
 
 PRODUCE_RULE = "produce-extra"
 DOLLAR_MINOR = 100
+EXPIRE_AFTER_MONTHS = 9
 EXCLUDED = (
     ("FUEL",),
     ("COUPON",),
@@ -35,6 +36,9 @@ def _publication(
         rules=[_base_rule(), _produce_rule()],
         exclusions=[_category(*segments) for segments in EXCLUDED],
         eligible_minor_min=eligible_minor_min,
+        life=earn_policy_pb2.PointLife(
+            expiry=earn_policy_pb2.PointLife.EXPIRY_MONTHS, expiry_count=EXPIRE_AFTER_MONTHS
+        ),
         settings=earn_policy_pb2.EarnSettings(
             counting=earn_policy_pb2.EarnSettings.COUNTING_PER_RULE,
             rounding=earn_policy_pb2.EarnSettings.ROUNDING_FLOOR,

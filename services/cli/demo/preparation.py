@@ -15,7 +15,7 @@ from services.cli.demo.dataset import Basket, Year
 from services.cli.demo.failure import ReplayError
 from services.cli.demo.requests import SaleEncoder
 
-BATCH_SALES_MAX = 300
+BATCH_SALES_MAX = 100
 # About 40 MB of requests; enough that the tills never wait for the encoding.
 PREPARED_DAYS_MAX = 100
 WAIT_SECONDS_MAX = 60.0
@@ -27,7 +27,12 @@ class PreparedBatch:
     """A serialized BatchRecordSalesRequest."""
 
     request: bytes
-    sales: int
+    # Of each sale, in its order.
+    households: tuple[int, ...]
+
+    @property
+    def sales(self) -> int:
+        return len(self.households)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,17 @@ def prepare(year: Year, encoder: SaleEncoder, first_day: date) -> Iterator[Prepa
 def _batches(baskets: list[Basket], encoder: SaleEncoder) -> tuple[PreparedBatch, ...]:
     # Calls of a day run side by side, so one household must not be spread over several.
     count = -(-len(baskets) // BATCH_SALES_MAX)
-    entries: list[list[bytes]] = [[] for _ in range(count)]
+    batches: list[list[Basket]] = [[] for _ in range(count)]
     for basket in baskets:
-        entries[basket.household % count].append(encoder.encode(basket))
-    return tuple(PreparedBatch(b"".join(batch), len(batch)) for batch in entries if batch)
+        batches[basket.household % count].append(basket)
+    return tuple(
+        PreparedBatch(
+            b"".join([encoder.encode(basket) for basket in batch]),
+            tuple(basket.household for basket in batch),
+        )
+        for batch in batches
+        if batch
+    )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ CALL_SECONDS_MAX = 30.0
 
 # What closes a day; runs after the day's last sale is recorded, in the order of the list, and may
 # run again for a day whose closing was interrupted.
-CloseStep = Callable[[date], None]
+CloseStep = Callable[[date], object]
 
 
 class RecordsDays(Protocol):

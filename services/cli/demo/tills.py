@@ -13,6 +13,7 @@ from loyalty.ledger.v1 import point_of_sale_pb2, point_of_sale_pb2_grpc
 from services.cli.demo.enrolment import ENROL_TIME
 from services.cli.demo.failure import ReplayError
 from services.cli.demo.preparation import PreparedBatch, PreparedDay
+from services.cli.demo.redeeming import Shoppers
 from services.cli.demo.requests import CURRENCY_CODE, TERMINAL, card_token
 from services.plumbing.grpc_client import bearer, channel, error_info
 
@@ -38,7 +39,8 @@ RecordSales: TypeAlias = (
 class Tills:
     """Sends prepared batches to the ledger; a context manager."""
 
-    def __init__(self, *, ledger_address: str, token: str) -> None:
+    def __init__(self, shoppers: Shoppers, *, ledger_address: str, token: str) -> None:
+        self._shoppers = shoppers
         self._channel = channel(ledger_address)
         self._metadata = bearer(token)
         self._till = point_of_sale_pb2_grpc.PointOfSaleServiceStub(self._channel)
@@ -104,7 +106,11 @@ class Tills:
             raise
         refusals = [o.refused for o in response.outcomes if o.HasField("refused")]
         _raise_lasting(refusals)
-        return not refusals and len(response.outcomes) == batch.sales
+        if refusals or len(response.outcomes) != batch.sales:
+            return False
+        for household, outcome in zip(batch.households, response.outcomes, strict=True):
+            self._shoppers.note(household, outcome.recorded.balance.available)
+        return True
 
 
 def _oldest_sale() -> point_of_sale_pb2.QuoteSaleRequest:

@@ -1,4 +1,8 @@
-"""What time does to points, a night's work: pending ones become available, lots expire. Pure."""
+"""What time does to points, a night's work: pending ones become available, lots expire. Pure.
+
+The night's documents belong to the day that ended, to its last instant; what is due at the first
+instant after it is due.
+"""
 
 import msgspec
 
@@ -10,8 +14,8 @@ from services.ledger.domain.documents import (
     DocumentType,
     Entry,
     ExpirePoints,
-    LotUse,
 )
+from services.ledger.domain.lots import LotUse
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.wallet import WalletState
 
@@ -20,7 +24,7 @@ def activate_points(
     command: ActivatePoints, wallet: WalletState, circumstances: Circumstances
 ) -> Document:
     document_id = circumstances.next_id()
-    activated, uses = wallet.activate(command.business_time)
+    activated, uses = wallet.activate(command.business_time + 1)
     document = _document(command, DocumentType.ACTIVATION, document_id, wallet, [], uses)
     return msgspec.structs.replace(document, lines_json=msgspec.json.encode(activated).decode())
 
@@ -30,7 +34,7 @@ def expire_points(
 ) -> Document:
     """What expires goes to the programme as breakage."""
     document_id = circumstances.next_id()
-    uses, points = wallet.expire(1, command.business_time)
+    uses, points = wallet.expire(1, command.business_time + 1)
     entry = Entry(1, PointKind.REDEEMABLE, Account.BREAKAGE, -points)
     entries = [entry] if points else []
     return _document(command, DocumentType.EXPIRY, document_id, wallet, entries, uses)

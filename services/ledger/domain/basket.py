@@ -54,6 +54,8 @@ class Sale(msgspec.Struct, frozen=True, gc=False, array_like=True):
     business_time: int
     currency: str
     lines: Sequence[Line]
+    # Points that a part of it is paid with.
+    tender_points: int = 0
 
 
 _encode_lines = msgspec.json.Encoder().encode

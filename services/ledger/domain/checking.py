@@ -9,18 +9,13 @@ import msgspec
 
 from services.ledger.domain.basket import lines_from_json
 from services.ledger.domain.circumstances import Rules
-from services.ledger.domain.documents import (
-    Account,
-    Document,
-    DocumentType,
-    Entry,
-    Hold,
-    Original,
-    Refunded,
-)
+from services.ledger.domain.documents import Account, Document, DocumentType, Entry, Original
 from services.ledger.domain.earning import Grant
-from services.ledger.domain.policy import Clawback, PointKind
+from services.ledger.domain.lots import Hold, Refunded
+from services.ledger.domain.policy import Clawback, PointKind, Policy
+from services.ledger.domain.restoring import RESTORED
 from services.ledger.domain.returning import TakenBack, changed_grants, part_of
+from services.ledger.domain.tendering import earning_lines, points_due_back
 from services.plumbing.errors import Refused
 
 REDEEMABLE = PointKind.REDEEMABLE
@@ -56,8 +51,10 @@ def check_document(document: Document, original: Original | None, rules: Rules) 
 
 def check_sale(document: Document, rules: Rules) -> Check:
     lines = lines_from_json(document.lines_json)
-    grants = rules.earning(document.policy_version).earn(
-        enumerate(lines, 1),
+    earning = rules.earning(document.policy_version)
+    paid = document.tender.amount if document.tender is not None else 0
+    grants = earning.earn(
+        earning_lines(enumerate(lines, 1), paid, earning.policy),
         store=document.store,
         business_time=document.business_time,
         standing=document.standing,
@@ -67,8 +64,25 @@ def check_sale(document: Document, rules: Rules) -> Check:
     amount = sum([line.amount for line in lines])
     if amount != document.amount:
         problems.append(f"its amount is {document.amount}, its lines' {amount}")
-    problems += entry_differences(document.entries, grants)
+    problems += tender_differences(document, earning.policy)
+    earned = [entry for entry in document.entries if entry.account is not Account.REDEMPTION]
+    problems += entry_differences(earned, grants)
     return Check(effects, tuple(problems))
+
+
+def tender_differences(document: Document, policy: Policy) -> Iterator[str]:
+    """How the points a sale was paid with differ from those burned, and from their worth."""
+    burned = -sum(e.points for e in document.entries if e.account is Account.REDEMPTION)
+    tender = document.tender
+    if burned != (tender.points if tender is not None else 0):
+        yield f"it burned {burned} points, it was paid with {tender.points if tender else 0}"
+    if tender is None:
+        return
+    if tender.points != sum(part.points for part in tender.parts):
+        yield "the lots it was paid with do not add up"
+    redemption = policy.redemption
+    if redemption is None or tender.amount * redemption.points != tender.points * redemption.amount:
+        yield f"its {tender.points} points were not worth {tender.amount}"
 
 
 def policy_differences(document: Document, rules: Rules) -> Iterator[str]:
@@ -109,6 +123,7 @@ def check_return(document: Document, original: Original, rules: Rules) -> Check:
     problems = list(taken_differences(document, original, back))
     if problems:
         return Check((), tuple(problems))
+    problems += given_back_differences(document, original, rules)
     changes = changed_grants(original, back, rules.earning(original.policy_version))
     expected = tuple((grant.rule, kind, points) for kind, points, grant in changes)
     problems += return_differences(document, expected)
@@ -137,9 +152,22 @@ def taken_differences(
             yield f"line {taken.line}: it takes back more than was left"
 
 
+def given_back_differences(document: Document, original: Original, rules: Rules) -> Iterator[str]:
+    """How the points a return gave back differ from those that were due."""
+    given = sum(e.points for e in document.entries if e.account is Account.REDEMPTION)
+    policy = rules.book.version(original.policy_version)
+    due = points_due_back(original, original.returned_amount - document.amount, policy)
+    said = document.tender.points if document.tender is not None else 0
+    if (given, said) != (due, due):
+        yield f"it gave {given} points back and says {said}, due were {due}"
+
+
 def return_differences(document: Document, expected: Sequence[Effect]) -> Iterator[str]:
     """A return's entries are what was recomputed, less what was forgiven of redeemable points."""
-    found = {(entry.rule, entry.kind): entry.points for entry in document.entries}
+    entries = [e for e in document.entries if e.account is not Account.REDEMPTION]
+    # What of the sale's points had expired is undone before they are taken back.
+    entries = [e for e in entries if (e.account, e.rule) != (Account.BREAKAGE, RESTORED)]
+    found = {(entry.rule, entry.kind): entry.points for entry in entries}
     forgiven = 0
     for rule, kind, points in expected:
         less = found.pop((rule, kind), 0) - points
@@ -150,7 +178,7 @@ def return_differences(document: Document, expected: Sequence[Effect]) -> Iterat
         yield f"entries nobody expects: {sorted(found)}"
     if forgiven != document.points_forgiven:
         yield f"{document.points_forgiven} points forgiven, recomputed {forgiven}"
-    if any(entry.account is not Account.ISSUANCE for entry in document.entries):
+    if any(entry.account is not Account.ISSUANCE for entry in entries):
         yield "an entry is not against issuance"
 
 

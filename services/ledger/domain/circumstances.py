@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from services.ledger.domain import refusals
-from services.ledger.domain.documents import (
-    Document,
-)
+from services.ledger.domain.documents import Document
 from services.ledger.domain.earning import Earning, tier_title
 from services.ledger.domain.point_life import NO_LIMITS, PointLife
 from services.ledger.domain.policy import Policy, PolicyBook

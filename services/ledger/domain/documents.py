@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from services.ledger.domain.basket import Line, Sale
-from services.ledger.domain.point_life import FOREVER, Term
+from services.ledger.domain.lots import Lot, LotUse, Tender
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.standing import NO_STANDING, Standing
 
@@ -104,7 +104,7 @@ class RecordReturn(msgspec.Struct, frozen=True, array_like=True, tag_field="fram
 
 
 class AdjustPoints(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="adjust"):
-    """Asks to give or take points by hand."""
+    """Asks to give or take points by hand. reference is what it refers to, such as a case."""
 
     wallet_id: int
     request_id: str
@@ -114,6 +114,7 @@ class AdjustPoints(msgspec.Struct, frozen=True, array_like=True, tag_field="fram
     reason: str
     actor: str
     business_time: int
+    reference: str = ""
 
 
 class HoldPoints(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="hold"):
@@ -166,7 +167,9 @@ class RefundPoints(msgspec.Struct, frozen=True, array_like=True, tag_field="fram
 class ActivatePoints(
     msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="activate"
 ):
-    """Asks to make a wallet's pending points available whose time has come by business_time."""
+    """Asks to make a wallet's pending points available whose time has come right after
+    business_time.
+    """
 
     wallet_id: int
     request_id: str
@@ -175,7 +178,7 @@ class ActivatePoints(
 
 
 class ExpirePoints(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="expire"):
-    """Asks to expire a wallet's lots whose time is over by business_time."""
+    """Asks to expire a wallet's lots whose time is over right after business_time."""
 
     wallet_id: int
     request_id: str
@@ -223,84 +226,6 @@ class Balance(msgspec.Struct, frozen=True, gc=False, array_like=True):
     held: int = 0
 
 
-# A lot is named by the entry that opened it: the document's id and the entry's ordinal.
-LotId = tuple[int, int]
-
-
-class Lot(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Points of one credit that are still there. Never below zero."""
-
-    document_id: int
-    ordinal: int
-    points: int
-    remaining: int
-    earn_time: int
-    term: Term = FOREVER
-    # Not spendable yet: a night makes it so when its available_time has come.
-    pending: bool = False
-    # Of the remaining points, those that holds have set aside.
-    held: int = 0
-
-    @property
-    def id(self) -> LotId:
-        return self.document_id, self.ordinal
-
-    @property
-    def free(self) -> int:
-        return self.remaining - self.held
-
-
-class LotUse(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """Points an entry took from a lot, or gave back to it (negative). Of ordinal zero: what a
-    wallet owed, repaid out of points that became available.
-    """
-
-    ordinal: int
-    lot: LotId
-    points: int
-
-
-class HoldState(enum.IntEnum):
-    OPEN = 1
-    CAPTURED = 2
-    RELEASED = 3
-    # Released when its life was over.
-    EXPIRED = 4
-
-
-class LotPart(msgspec.Struct, frozen=True, array_like=True):
-    """Points of a lot."""
-
-    lot: LotId
-    points: int
-
-
-class Hold(msgspec.Struct, frozen=True, array_like=True):
-    """Points set aside, named by the document that did it; parts stand in the order they will be
-    burned.
-    """
-
-    hold_id: int
-    points: int
-    business_time: int
-    # By the clock: after it the points cannot be captured.
-    expire_time: int
-    purpose: str
-    parts: tuple[LotPart, ...]
-    state: HoldState = HoldState.OPEN
-    captured: int = 0
-    burn_id: int = 0
-
-
-class Refunded(msgspec.Struct, frozen=True, array_like=True):
-    """Burned points given back: of which lot, and into which lot."""
-
-    source: LotId
-    target: LotId
-    points: int
-    expire_time: int | None
-
-
 class Document(
     msgspec.Struct, frozen=True, gc=False, array_like=True, tag_field="frame", tag="document"
 ):
@@ -317,6 +242,7 @@ class Document(
     sequence: int = 0
     store: str = ""
     terminal: str = ""
+    # Of an adjustment: what it refers to.
     receipt_number: str = ""
     currency: str = ""
     # What the document is about: the basket's Lines, what a return has TakenBack, a Hold as it
@@ -342,25 +268,14 @@ class Document(
     tier_base_before: int = 0
     # 1 for a sale, -1 for what takes back the last of one.
     visits: int = 0
+    # What a sale was paid with in points; of a return, what of them it gave back.
+    tender: Tender | None = None
     # Said to a request that was answered before; the journal keeps the first answer alone.
     recorded_before: bool = False
 
     @property
     def refused(self) -> bool:
         return bool(self.refusal)
-
-
-class Burn(msgspec.Struct, frozen=True):
-    """Burned points as a refund sees them: what of each lot was not given back before, in the
-    order it was burned.
-    """
-
-    burn_id: int
-    parts: tuple[LotPart, ...]
-
-    @property
-    def points(self) -> int:
-        return sum(part.points for part in self.parts)
 
 
 class Original(msgspec.Struct, frozen=True):
@@ -380,3 +295,10 @@ class Original(msgspec.Struct, frozen=True):
     return_ids: tuple[int, ...] = ()
     voided: bool = False
     standing: Standing = NO_STANDING
+    tender: Tender | None = None
+    # Points of the tender that returns gave back.
+    given_back: int = 0
+
+    @property
+    def returned_amount(self) -> int:
+        return sum(amount for _, amount in self.returned.values())

@@ -11,9 +11,9 @@ from services.ledger.domain.documents import (
     Document,
     DocumentType,
     ExpirePoints,
-    LotPart,
     ReleaseHold,
 )
+from services.ledger.domain.lots import Hold, LotPart
 from services.ledger.domain.point_life import MICROS_PER_DAY, day_number
 
 # The release of an overdue hold is asked for under an id that follows from the hold.
@@ -30,16 +30,16 @@ class Step(enum.IntEnum):
 
 
 def cutoff_of(day: date) -> int:
-    """The last instant of a business day, in microseconds since 1970-01-01 UTC."""
-    return (day_number(day) + 1) * MICROS_PER_DAY - 1
+    """The first instant after a business day, in microseconds since 1970-01-01 UTC."""
+    return (day_number(day) + 1) * MICROS_PER_DAY
 
 
 def activation(wallet_id: int, cutoff: int) -> ActivatePoints:
-    return ActivatePoints(wallet_id, *_anew(), cutoff)
+    return ActivatePoints(wallet_id, *_anew(), cutoff - 1)
 
 
 def expiry(wallet_id: int, cutoff: int) -> ExpirePoints:
-    return ExpirePoints(wallet_id, *_anew(), cutoff)
+    return ExpirePoints(wallet_id, *_anew(), cutoff - 1)
 
 
 def _anew() -> tuple[str, str]:
@@ -55,8 +55,10 @@ def release(wallet_id: int, hold_id: int) -> ReleaseHold:
 
 
 def points_of(document: Document) -> int:
-    """How many points a document of the night made available or expired."""
+    """How many points a document of the night made available, expired or no longer holds."""
     if document.type is DocumentType.ACTIVATION:
         parts = msgspec.json.decode(document.lines_json, type=list[LotPart])
         return sum(part.points for part in parts)
+    if document.type is DocumentType.RELEASE:
+        return msgspec.json.decode(document.lines_json, type=Hold).points
     return -sum(entry.points for entry in document.entries)

@@ -17,12 +17,14 @@ MONTHS_PER_YEAR = 12
 
 
 class Expiry(enum.IntEnum):
-    """What the count of a policy's expiry counts, and to which end it is rounded up."""
+    """What the count of a policy's expiry counts, and to which end it is rounded up. Points expire
+    with a day, never within one.
+    """
 
     NEVER = 1
-    # Exactly so many days after they were earned.
+    # On the day so many days after they were earned.
     DAYS = 2
-    # The same day and time so many months later; the month's last day where it has no such day.
+    # On the same day so many months later; the month's last day where it has no such day.
     MONTHS = 3
     # At the end of the month, quarter or calendar year that MONTHS would fall into.
     MONTH_END = 4
@@ -32,6 +34,9 @@ class Expiry(enum.IntEnum):
     ANNIVERSARY = 7
     # So many months after the member was last active, at that day's end.
     INACTIVITY = 8
+
+
+PERIODS = (Expiry.MONTH_END, Expiry.QUARTER_END, Expiry.YEAR_END)
 
 
 class BurnOrder(enum.IntEnum):
@@ -54,8 +59,8 @@ class PointLife(msgspec.Struct, frozen=True, omit_defaults=True):
     expiry: Expiry = Expiry.NEVER
     # Days or months, by the kind of expiry.
     expiry_count: int = 0
-    # Whether they can still be spent at the very instant they expire.
-    last_instant_counts: bool = False
+    # Whether they can still be spent on the day they expire (DAYS, MONTHS, ANNIVERSARY).
+    last_day_counts: bool = False
     burn_order: BurnOrder = BurnOrder.SOONEST_EXPIRY
     shortfall: Shortfall = Shortfall.REFUSE
     # How long points live that are given back after their lot's time was over.
@@ -91,21 +96,19 @@ def term(life: PointLife, earn_time: int, enrol_day: int | None) -> Term:
 
 def expire_time(life: PointLife, earn_time: int, enrol_day: int | None) -> int | None:
     """The first instant at which points earned at a time can no longer be spent."""
-    day, instant = divmod(earn_time, MICROS_PER_DAY)
-    kind, count = life.expiry, life.expiry_count
-    after = 1 if life.last_instant_counts else 0
+    kind = life.expiry
     if kind is Expiry.NEVER:
         return None
-    if kind is Expiry.DAYS:
-        return earn_time + count * MICROS_PER_DAY + after
-    due = months_later(day, count)
-    if kind is Expiry.MONTHS:
-        return due * MICROS_PER_DAY + instant + after
+    day = earn_time // MICROS_PER_DAY
+    due = day + life.expiry_count if kind is Expiry.DAYS else months_later(day, life.expiry_count)
+    last_day_counts = life.last_day_counts
     if kind is Expiry.ANNIVERSARY:
-        return (anniversary_from(due, day if enrol_day is None else enrol_day)) * MICROS_PER_DAY
-    if kind is Expiry.INACTIVITY:
-        return (due + 1) * MICROS_PER_DAY
-    return (period_end(due, kind) + 1) * MICROS_PER_DAY
+        due = anniversary_from(due, day if enrol_day is None else enrol_day)
+    elif kind is Expiry.INACTIVITY:
+        last_day_counts = True
+    elif kind in PERIODS:
+        due, last_day_counts = period_end(due, kind), True
+    return (due + last_day_counts) * MICROS_PER_DAY
 
 
 def lives_until(expire_time: int, inactive_months: int, active_day: int | None) -> int:

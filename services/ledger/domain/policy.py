@@ -124,6 +124,17 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
         return Fraction(self.multiplier) - 1
 
 
+class TillRedemption(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How points pay at the till: so many points are worth so much, in minor units."""
+
+    points: int
+    amount: int
+    # Whether a basket earns on what was paid with points too.
+    whole_basket_earns: bool = False
+    # Whether points come back only when everything does.
+    partial_return_keeps_points: bool = False
+
+
 class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     """One version of how sales earn; effective_time in microseconds since 1970-01-01 UTC."""
 
@@ -136,6 +147,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     points_per_sale_max: int = 0
     settings: Settings = Settings()
     life: PointLife = NO_LIMITS
+    redemption: TillRedemption | None = None
     description: str = ""
     publisher: str = ""
     publish_time: int = 0

@@ -14,7 +14,6 @@ from services.ledger.domain.documents import (
     Account,
     ActivatePoints,
     AdjustPoints,
-    Burn,
     CapturePoints,
     Command,
     Document,
@@ -22,14 +21,13 @@ from services.ledger.domain.documents import (
     Entry,
     ExpirePoints,
     HoldPoints,
-    Lot,
-    LotUse,
     Original,
     RecordReturn,
     RecordSale,
     RefundPoints,
     ReleaseHold,
 )
+from services.ledger.domain.lots import Burn, Lot, LotUse
 from services.ledger.domain.point_life import term
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.returning import record_return
@@ -108,6 +106,7 @@ def adjust_points(
         command.business_time,
         wallet.balance,
         wallet.next_sequence(),
+        receipt_number=command.reference,
         actor=command.actor,
         reason=command.reason,
         entries=[entry],

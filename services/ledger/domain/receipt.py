@@ -3,20 +3,36 @@
 from collections.abc import Sequence
 
 from services.ledger.domain.basket import money
-from services.ledger.domain.documents import Balance, Document, DocumentType, Entry
+from services.ledger.domain.documents import Account, Balance, Document, DocumentType, Entry
 from services.ledger.domain.policy import PointKind
+
+REDEMPTION = Account.REDEMPTION
+REDEEMABLE = PointKind.REDEEMABLE
 
 
 def receipt_texts(entries: Sequence[Entry], balance: Balance) -> list[str]:
-    """One line for what was earned or taken back, one for the balance."""
-    points = sum([e.points for e in entries if e.kind is PointKind.REDEEMABLE])
+    """One line for points that paid or came back where any did, one for what was earned or taken
+    back, one for the balance.
+    """
+    points = paid = 0
+    for entry in entries:
+        if entry.account is REDEMPTION:
+            paid -= entry.points
+        elif entry.kind is REDEEMABLE:
+            points += entry.points
+    texts = []
+    if paid:
+        texts.append(
+            f"Paid with {counted(paid)}." if paid > 0 else f"Given back: {counted(-paid)}."
+        )
     if points > 0:
-        first = f"You earned {counted(points)}."
+        texts.append(f"You earned {counted(points)}.")
     elif points < 0:
-        first = f"Taken back: {counted(-points)}."
+        texts.append(f"Taken back: {counted(-points)}.")
     else:
-        first = "No points this time."
-    return [first, f"Your balance: {counted(balance.available)}."]
+        texts.append("No points this time.")
+    texts.append(f"Your balance: {counted(balance.available)}.")
+    return texts
 
 
 # What is said of documents that no sale is behind.
@@ -25,6 +41,15 @@ LIVED = {
     DocumentType.REFUND: "{points} given back: {reason}",
     DocumentType.EXPIRY: "{points} expired: nobody had spent them in time",
 }
+
+
+def tender_explanation(document: Document, entry: Entry) -> str:
+    """Why points left with a sale that they paid for, or came back with a return of it."""
+    points = counted(abs(entry.points))
+    if entry.points > 0:
+        return f"{points} given back that the basket was paid with"
+    worth = document.tender.amount if document.tender is not None else 0
+    return f"{points} spent on {money(worth, document.currency)} of the basket"
 
 
 def counted(points: int) -> str:
@@ -38,6 +63,8 @@ def explanation(document: Document, entry: Entry) -> str:
     points = counted(abs(entry.points))
     if document.type in LIVED:
         return LIVED[document.type].format(points=points, reason=document.reason)
+    if entry.account is REDEMPTION:
+        return tender_explanation(document, entry)
     if document.type is DocumentType.SALE:
         return f"{points} for {money(entry.basis, document.currency)}: {entry.title}"
     words = "taken back with the return" if entry.points < 0 else "given anew after the return"

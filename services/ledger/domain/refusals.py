@@ -61,6 +61,22 @@ class InsufficientPoints(errors.Unmet):
     reason = "INSUFFICIENT_POINTS"
 
 
+class PointsNotTaken(errors.Unmet):
+    reason = "POINTS_NOT_TAKEN"
+
+
+class MemberNeeded(errors.Unmet):
+    reason = "MEMBER_NEEDED"
+
+
+class TenderUneven(errors.Invalid):
+    reason = "TENDER_UNEVEN"
+
+
+class TenderExceedsSale(errors.Invalid):
+    reason = "TENDER_EXCEEDS_SALE"
+
+
 class HoldNotFound(errors.Missing):
     reason = "HOLD_NOT_FOUND"
 
@@ -105,6 +121,18 @@ class PolicyNotFound(errors.Missing):
     reason = "POLICY_NOT_FOUND"
 
 
+class ProposalNotFound(errors.Missing):
+    reason = "PROPOSAL_NOT_FOUND"
+
+
+class ProposalDecided(errors.Unmet):
+    reason = "PROPOSAL_DECIDED"
+
+
+class OwnProposal(errors.Forbidden):
+    reason = "OWN_PROPOSAL"
+
+
 class EffectiveInThePast(errors.Unmet):
     reason = "EFFECTIVE_IN_THE_PAST"
 
@@ -135,6 +163,10 @@ REMEMBERED: dict[str, type[errors.Refused]] = {
         SaleHasReturns,
         ReturnBeforeSale,
         InsufficientPoints,
+        PointsNotTaken,
+        MemberNeeded,
+        TenderUneven,
+        TenderExceedsSale,
         HoldNotFound,
         HoldExpired,
         HoldCaptured,

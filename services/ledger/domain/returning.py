@@ -12,19 +12,20 @@ from services.ledger.domain import refusals
 from services.ledger.domain.basket import Line, NumberedLine, lines_from_json
 from services.ledger.domain.circumstances import Circumstances, check_time
 from services.ledger.domain.documents import (
+    Account,
     Document,
     DocumentType,
     Entry,
-    Lot,
-    LotId,
-    LotUse,
     Original,
     RecordReturn,
 )
 from services.ledger.domain.earning import Earning, Grant
+from services.ledger.domain.lots import Lot, LotId, LotPart, LotUse, Tender
 from services.ledger.domain.point_life import Term, term
-from services.ledger.domain.policy import Clawback, PointKind
+from services.ledger.domain.policy import Clawback, PointKind, Policy
+from services.ledger.domain.restoring import RESTORED, Restored, first_points, last_burned, restore
 from services.ledger.domain.selling import issued
+from services.ledger.domain.tendering import earning_lines, points_due_back, tender_left
 from services.ledger.domain.wallet import WalletState
 
 QUALIFYING = PointKind.QUALIFYING
@@ -145,6 +146,7 @@ def original_of(sale: Document) -> Original:
         lines_from_json(sale.lines_json),
         {},
         standing=sale.standing,
+        tender=sale.tender,
     )
 
 
@@ -172,18 +174,17 @@ def record_return(
     original = check_original(command, found)
     back = taken_back(original, command)
     earning = circumstances.rules.earning(original.policy_version)
-    before = grants_of(original, kept_lines(original), earning)
-    left = kept_lines(original, back)
-    after = grants_of(original, left, earning)
-    changes = changes_between(before, after)
-    document_id = circumstances.next_id()
     policy = earning.policy
-    lived = term(policy.life, original.business_time, wallet.enrol_day)
-    if lived.available_time is not None and lived.available_time <= command.business_time:
-        lived = msgspec.structs.replace(lived, available_time=None)
-    posted = post_changes(
-        document_id, changes, wallet, original, clawback=policy.settings.clawback, lived=lived
-    )
+    comes_back = sum(taken.amount for taken in back)
+    returned = original.returned_amount + comes_back
+    before = grants_of(original, kept_lines(original), earning, original.returned_amount)
+    left = kept_lines(original, back)
+    after = grants_of(original, left, earning, returned)
+    document_id = circumstances.next_id()
+    paid = pay_back(document_id, returned, command, wallet, original, circumstances)
+    lived = term_now(policy, command, wallet, original)
+    changes = changes_between(before, after)
+    posted = post_changes(document_id, changes, wallet, original, policy, lived=lived, paid=paid)
     return Document(
         document_id,
         command.wallet_id,
@@ -198,7 +199,7 @@ def record_return(
         command.receipt_number,
         original.currency,
         msgspec.json.encode(back).decode(),
-        -sum(taken.amount for taken in back),
+        -comes_back,
         original_id=original.document_id,
         policy_version=original.policy_version,
         points_forgiven=posted.forgiven,
@@ -210,23 +211,65 @@ def record_return(
         tier_base=earning.tier_base(after),
         tier_base_before=earning.tier_base(before),
         visits=0 if left else -1,
+        tender=tender_back(original, paid, returned, policy),
     )
+
+
+def pay_back(
+    document_id: int,
+    returned: int,
+    command: RecordReturn,
+    wallet: WalletState,
+    original: Original,
+    circumstances: Circumstances,
+) -> Restored:
+    """Give back points that the sale was paid with, as goods worth so much came back by now; the
+    last burned first.
+    """
+    policy = circumstances.rules.book.version(original.policy_version)
+    points = points_due_back(original, returned, policy)
+    if original.tender is None or not points:
+        return Restored()
+    return restore(
+        wallet,
+        document_id,
+        last_burned(still_burned(original.tender, original.given_back), points),
+        business_time=command.business_time,
+        life=circumstances.rules.life_at(command.business_time),
+    )
+
+
+def term_now(
+    policy: Policy, command: RecordReturn, wallet: WalletState, original: Original
+) -> Term:
+    """The term of points that the rest of a sale earns beside what it did: the sale's own, and
+    available where those already are.
+    """
+    lived = term(policy.life, original.business_time, wallet.enrol_day)
+    if lived.available_time is not None and lived.available_time <= command.business_time:
+        return msgspec.structs.replace(lived, available_time=None)
+    return lived
 
 
 def changed_grants(
     original: Original, back: Sequence[TakenBack], earning: Earning
 ) -> list[tuple[PointKind, int, Grant]]:
     """By how much each rule's points change when these lines go, recomputed from what is left."""
+    returned = original.returned_amount
+    comes_back = sum(taken.amount for taken in back)
     return changes_between(
-        grants_of(original, kept_lines(original), earning),
-        grants_of(original, kept_lines(original, back), earning),
+        grants_of(original, kept_lines(original), earning, returned),
+        grants_of(original, kept_lines(original, back), earning, returned + comes_back),
     )
 
 
-def grants_of(original: Original, lines: Iterable[NumberedLine], earning: Earning) -> list[Grant]:
-    """What lines of a sale earn, as the sale did."""
+def grants_of(
+    original: Original, lines: Iterable[NumberedLine], earning: Earning, returned: int
+) -> list[Grant]:
+    """What lines of a sale earn, as the sale did, when goods worth so much came back."""
+    left = tender_left(original, returned, earning.policy)
     return earning.earn(
-        lines,
+        earning_lines(lines, left, earning.policy),
         store=original.store,
         business_time=original.business_time,
         standing=original.standing,
@@ -265,16 +308,18 @@ def post_changes(
     changes: Sequence[tuple[PointKind, int, Grant]],
     wallet: WalletState,
     original: Original,
+    policy: Policy,
     *,
-    clawback: Clawback,
     lived: Term,
+    paid: Restored,
 ) -> _Posted:
     """Post what a return changes: a lot where points come, a clawback where some go.
 
-    What comes stands first: where one rule gives way to another, the points of the one pay for
-    those of the other before anything is forgiven.
+    What comes stands first, after points that the sale was paid with: where one rule gives way to
+    another, the points of the one pay for those of the other before anything is forgiven.
     """
-    posted = _Posted([], [], [])
+    clawback = policy.settings.clawback
+    posted = _Posted(paid.entries, paid.lots, paid.uses)
     for kind, change, grant in sorted(changes, key=lambda change: change[1] < 0):
         points = change
         ordinal = len(posted.entries) + 1
@@ -288,6 +333,12 @@ def post_changes(
             posted.uses += repaid
         else:
             own = own_lots(wallet, (original.document_id, *original.return_ids, document_id))
+            if clawback is not Clawback.PENDING_ONLY:
+                undone = wallet.undo_expiry(ordinal, -points, own)
+                if undone:
+                    posted.uses += undone
+                    posted.entries.append(unexpired(ordinal, undone))
+                    ordinal += 1
             uses, forgiven = wallet.claw_back(
                 ordinal,
                 -points,
@@ -301,6 +352,27 @@ def post_changes(
         if points:
             posted.entries.append(issued(ordinal, kind, points, grant))
     return posted
+
+
+def unexpired(ordinal: int, uses: Sequence[LotUse]) -> Entry:
+    """The entry of expired points that the programme gives back."""
+    points = -sum(use.points for use in uses)
+    return Entry(ordinal, PointKind.REDEEMABLE, Account.BREAKAGE, points, RESTORED)
+
+
+def still_burned(tender: Tender, given_back: int) -> list[LotPart]:
+    """What of a tender's points earlier returns left burned; they gave the last burned back."""
+    return first_points(tender.parts, tender.points - given_back)
+
+
+def tender_back(original: Original, paid: Restored, returned: int, policy: Policy) -> Tender | None:
+    """What of a tender a return gave back, and what of the goods' price that was."""
+    if original.tender is None:
+        return None
+    before = tender_left(original, original.returned_amount, policy)
+    amount = before - tender_left(original, returned, policy)
+    parts = tuple(LotPart(each.target, each.points) for each in paid.refunded)
+    return Tender(sum(part.points for part in parts), amount, parts)
 
 
 def own_lots(wallet: WalletState, document_ids: Sequence[int]) -> list[LotId]:

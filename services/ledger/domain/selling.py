@@ -1,9 +1,9 @@
 """Sales: what a basket earns, posted to a wallet. Pure; time is an argument."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from services.ledger.domain import refusals
-from services.ledger.domain.basket import Sale
+from services.ledger.domain.basket import NumberedLine, Sale
 from services.ledger.domain.circumstances import Circumstances, check_time
 from services.ledger.domain.documents import (
     Account,
@@ -13,13 +13,14 @@ from services.ledger.domain.documents import (
     DocumentType,
     Entry,
     Flag,
-    Lot,
-    LotUse,
     RecordSale,
 )
-from services.ledger.domain.earning import Grant
+from services.ledger.domain.earning import Earning, Grant
+from services.ledger.domain.lots import Lot, LotUse, Tender
 from services.ledger.domain.point_life import Term, term
 from services.ledger.domain.policy import PointKind
+from services.ledger.domain.standing import Standing
+from services.ledger.domain.tendering import BURNED, earning_lines, take_tender
 from services.ledger.domain.wallet import WalletState
 
 # Bound once: looking a member up in its class costs as much as making an entry.
@@ -48,15 +49,12 @@ def record_sale(
     earning = circumstances.rules.earning_at(sale.business_time, sale.currency)
     member = not command.unknown_card
     standing = circumstances.tiers.standing(tiers, sale.business_time, member=member)
-    grants = earning.earn(
-        enumerate(sale.lines, 1),
-        store=sale.store,
-        business_time=sale.business_time,
-        standing=standing,
-    )
+    tender, burned = take_tender(sale, wallet, earning.policy, known=member)
+    grants = grants_of(sale, tender, earning, standing)
     document_id = circumstances.next_id()
     lived = term(earning.policy.life, sale.business_time, wallet.enrol_day)
-    entries, lots, uses = credit_grants(document_id, grants, wallet, sale.business_time, lived)
+    entries = [burned_entry(tender.points)] if tender is not None else []
+    lots, uses = credit_grants(document_id, grants, wallet, sale.business_time, lived, entries)
     wallet.note_activity(sale.business_time)
     return Document(
         document_id,
@@ -77,10 +75,23 @@ def record_sale(
         policy_version=earning.policy.version,
         entries=entries,
         lots=lots,
-        lot_uses=uses,
+        lot_uses=[*burned, *uses] if burned else uses,
         standing=standing,
         tier_base=earning.tier_base(grants),
         visits=1,
+        tender=tender,
+    )
+
+
+def grants_of(
+    sale: Sale, tender: Tender | None, earning: Earning, standing: Standing
+) -> list[Grant]:
+    """What a basket earns on what was not paid with points."""
+    lines: Iterable[NumberedLine] = enumerate(sale.lines, 1)
+    if tender is not None:
+        lines = earning_lines(lines, tender.amount, earning.policy)
+    return earning.earn(
+        lines, store=sale.store, business_time=sale.business_time, standing=standing
     )
 
 
@@ -95,9 +106,11 @@ def credit_grants(
     wallet: WalletState,
     business_time: int,
     lived: Term,
-) -> tuple[list[Entry], list[Lot], list[LotUse]]:
-    """Post grants to a wallet: an entry for each rule and kind, a lot for each redeemable one."""
-    entries: list[Entry] = []
+    entries: list[Entry],
+) -> tuple[list[Lot], list[LotUse]]:
+    """Post grants to a wallet: an entry for each rule and kind, after those there are, a lot for
+    each redeemable one.
+    """
     lots: list[Lot] = []
     uses: list[LotUse] = []
     for grant in grants:
@@ -112,7 +125,12 @@ def credit_grants(
                 uses += repaid
             else:
                 wallet.qualifying += grant.points
-    return entries, lots, uses
+    return lots, uses
+
+
+def burned_entry(points: int) -> Entry:
+    """The points a sale was paid with."""
+    return Entry(BURNED, REDEEMABLE, Account.REDEMPTION, -points)
 
 
 def issued(ordinal: int, kind: PointKind, points: int, grant: Grant) -> Entry:

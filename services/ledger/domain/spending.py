@@ -10,29 +10,21 @@ from services.ledger.domain import refusals
 from services.ledger.domain.circumstances import Circumstances, check_time
 from services.ledger.domain.documents import (
     Account,
-    Burn,
     CapturePoints,
     Document,
     DocumentType,
     Entry,
-    Hold,
     HoldPoints,
-    HoldState,
-    Lot,
-    LotPart,
-    LotUse,
-    Refunded,
     RefundPoints,
     ReleaseHold,
 )
-from services.ledger.domain.point_life import MICROS_PER_DAY, PointLife, Shortfall, Term
+from services.ledger.domain.lots import Burn, Hold, HoldState, LotPart, LotUse, Refunded
+from services.ledger.domain.point_life import Shortfall
 from services.ledger.domain.policy import PointKind
+from services.ledger.domain.restoring import first_points, last_burned, restore
 from services.ledger.domain.wallet import WalletState
 
 REDEEMABLE = PointKind.REDEEMABLE
-# What an entry of a refund is called: points back in their lots, or in a lot with days of grace.
-RESTORED = "restored"
-GRACE = "grace"
 
 
 def hold_points(command: HoldPoints, wallet: WalletState, circumstances: Circumstances) -> Document:
@@ -81,11 +73,11 @@ def capture_points(
         )
     document_id = circumstances.next_id()
     wallet.unhold(hold.parts)
-    uses = wallet.take(1, first_points(hold.parts, points))
-    uses += wallet.repay()
     hold = msgspec.structs.replace(
         hold, state=HoldState.CAPTURED, captured=points, burn_id=document_id
     )
+    uses = wallet.take(1, captured_parts(hold))
+    uses += wallet.repay()
     wallet.keep_hold(hold)
     entry = Entry(1, REDEEMABLE, Account.REDEMPTION, -points)
     return _document(
@@ -135,15 +127,9 @@ def found_hold(wallet: WalletState, hold_id: int) -> Hold:
     return hold
 
 
-def first_points(parts: Sequence[LotPart], points: int) -> list[LotPart]:
-    """So many points of parts, in their order."""
-    found = []
-    for part in parts:
-        taken = min(part.points, points)
-        if taken:
-            found.append(LotPart(part.lot, taken))
-            points -= taken
-    return found
+def captured_parts(hold: Hold) -> list[LotPart]:
+    """The points of a captured hold that were burned, in the order they were."""
+    return first_points(hold.parts, hold.captured)
 
 
 def refund_points(
@@ -166,25 +152,13 @@ def refund_points(
             left=str(burn.points),
         )
     document_id = circumstances.next_id()
-    parts = first_points(tuple(reversed(burn.parts)), points)
-    over = [p for p in parts if wallet.is_over(wallet.lots[p.lot], command.business_time)]
-    restored = [part for part in parts if part not in over]
-    life = circumstances.rules.life_at(command.business_time)
-    entries: list[Entry] = []
-    lots: list[Lot] = []
-    uses: list[LotUse] = []
-    refunded: list[Refunded] = []
-    if restored:
-        entries.append(_given_back(1, restored, RESTORED))
-        uses += wallet.give_back(1, restored)
-        refunded += [_refunded(wallet, part, part.lot) for part in restored]
-    if over:
-        ordinal = len(entries) + 1
-        entries.append(_given_back(ordinal, over, GRACE))
-        grace = _grace_lot(wallet, (document_id, ordinal), over, command.business_time, life)
-        lots.append(grace)
-        refunded += [_refunded(wallet, part, grace.id) for part in over]
-    uses += wallet.repay()
+    done = restore(
+        wallet,
+        document_id,
+        last_burned(burn.parts, points),
+        business_time=command.business_time,
+        life=circumstances.rules.life_at(command.business_time),
+    )
     return msgspec.structs.replace(
         _document(
             command,
@@ -192,19 +166,19 @@ def refund_points(
             document_id,
             command.business_time,
             wallet,
-            entries=entries,
-            uses=uses,
+            entries=done.entries,
+            uses=done.uses,
         ),
         reason=command.reason,
-        lines_json=msgspec.json.encode(refunded).decode(),
-        lots=lots,
+        lines_json=msgspec.json.encode(done.refunded).decode(),
+        lots=done.lots,
     )
 
 
 def burned_by(document: Document) -> Burn:
     """A burn as a refund sees it when nothing was given back yet."""
-    uses = [use for use in document.lot_uses if use.ordinal]
-    return Burn(document.document_id, tuple(LotPart(use.lot, use.points) for use in uses))
+    hold = msgspec.json.decode(document.lines_json, type=Hold)
+    return Burn(document.document_id, tuple(captured_parts(hold)))
 
 
 def refunded_by(burn: Burn, document: Document) -> Burn:
@@ -213,29 +187,6 @@ def refunded_by(burn: Burn, document: Document) -> Burn:
     for refunded in msgspec.json.decode(document.lines_json, type=list[Refunded]):
         left[refunded.source] -= refunded.points
     return Burn(burn.burn_id, tuple(LotPart(lot, points) for lot, points in left.items() if points))
-
-
-def _given_back(ordinal: int, parts: Sequence[LotPart], rule: str) -> Entry:
-    points = sum(part.points for part in parts)
-    return Entry(ordinal, REDEEMABLE, Account.REDEMPTION, points, rule)
-
-
-def _refunded(wallet: WalletState, part: LotPart, target: tuple[int, int]) -> Refunded:
-    return Refunded(part.lot, target, part.points, wallet.expire_time(wallet.lots[target]))
-
-
-def _grace_lot(
-    wallet: WalletState,
-    lot_id: tuple[int, int],
-    parts: Sequence[LotPart],
-    business_time: int,
-    life: PointLife,
-) -> Lot:
-    """A lot for points whose own are gone by, as old as the oldest of them."""
-    earn_time = min(wallet.lots[part.lot].earn_time for part in parts)
-    term = Term(expire_time=business_time + life.refund_grace_days * MICROS_PER_DAY)
-    points = sum(part.points for part in parts)
-    return wallet.open_lot(lot_id, points, earn_time=earn_time, term=term)
 
 
 def _document(

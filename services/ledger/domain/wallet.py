@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from services.ledger.domain.documents import Balance, Hold, Lot, LotId, LotPart, LotUse
+from services.ledger.domain.documents import Balance
+from services.ledger.domain.lots import Hold, Lot, LotId, LotPart, LotUse
 from services.ledger.domain.point_life import (
     FOREVER,
     MICROS_PER_DAY,
@@ -46,6 +47,8 @@ class WalletState:
     # Lots that changed, to be written.
     touched: set[LotId] = field(default_factory=set)
     holds: dict[int, Hold] = field(default_factory=dict)
+    # What expired of lots and was not put back; known where a command takes back what they gave.
+    expired: dict[LotId, int] = field(default_factory=dict)
     # Holds that were made or changed, to be written.
     touched_holds: set[int] = field(default_factory=set)
 
@@ -96,7 +99,7 @@ class WalletState:
             for lot in self.lots.values()
             if lot.free and not lot.pending and not self.is_over(lot, business_time)
         ]
-        return in_burn_order(usable, order)
+        return self.in_burn_order(usable, order)
 
     def is_over(self, lot: Lot, business_time: int) -> bool:
         """Whether a lot's time is over at a time."""
@@ -109,6 +112,20 @@ class WalletState:
         if term.expire_time is None:
             return None
         return lives_until(term.expire_time, term.inactive_months, self.active_day)
+
+    def in_burn_order(
+        self, lots: Iterable[Lot], order: BurnOrder = BurnOrder.SOONEST_EXPIRY
+    ) -> list[Lot]:
+        """Lots that expire, soonest first, then those that never do, the older first among equals;
+        or the oldest first.
+        """
+        if order is BurnOrder.OLDEST:
+            return sorted(lots, key=lambda lot: (lot.earn_time, lot.id))
+        return sorted(lots, key=self._soonest_expiry)
+
+    def _soonest_expiry(self, lot: Lot) -> tuple[bool, int, int, LotId]:
+        expire_time = self.expire_time(lot)
+        return expire_time is None, expire_time or 0, lot.earn_time, lot.id
 
     def burn(
         self, ordinal: int, points: int, *, business_time: int, order: BurnOrder
@@ -160,7 +177,10 @@ class WalletState:
         for part in parts:
             lot = self.lots[part.lot]
             self._put(msgspec.structs.replace(lot, remaining=lot.remaining + part.points))
-            self.available += part.points
+            if lot.pending:
+                self.pending += part.points
+            else:
+                self.available += part.points
             uses.append(LotUse(ordinal, lot.id, -part.points))
         return uses
 
@@ -187,7 +207,7 @@ class WalletState:
             others = [
                 lot for lot in self.lots.values() if not lot.pending and lot.id not in set(own)
             ]
-            ordered += in_burn_order(others, BurnOrder.SOONEST_EXPIRY)
+            ordered += self.in_burn_order(others)
         uses, missing = self._draw(ordinal, points, ordered)
         forgiven = 0 if into_negative else missing
         self.overdrawn += missing - forgiven
@@ -214,7 +234,7 @@ class WalletState:
         given their new time. Returns the uses and the points.
         """
         due = []
-        for lot in in_burn_order(self.lots.values(), BurnOrder.SOONEST_EXPIRY):
+        for lot in self.in_burn_order(self.lots.values()):
             stated = lot.term.expire_time
             if stated is None or stated > business_time or not lot.free:
                 continue
@@ -225,7 +245,23 @@ class WalletState:
                 self._put(msgspec.structs.replace(lot, term=term))
         points = sum(lot.free for lot in due)
         uses, _ = self._draw(ordinal, points, due)
+        for use in uses:
+            self.expired[use.lot] = self.expired.get(use.lot, 0) + use.points
         return uses, points
+
+    def undo_expiry(self, ordinal: int, points: int, own: Sequence[LotId]) -> list[LotUse]:
+        """Put expired points back into lots, as many as these miss to give so many. What a sale
+        gave and what expired of it are both undone with it; nothing else is taken for them.
+        """
+        missing = points - sum(self.lots[lot_id].free for lot_id in own)
+        parts = []
+        for lot_id in own:
+            taken = min(self.expired.get(lot_id, 0), max(missing, 0))
+            if taken:
+                self.expired[lot_id] -= taken
+                missing -= taken
+                parts.append(LotPart(lot_id, taken))
+        return self.give_back(ordinal, parts)
 
     def repay(self) -> list[LotUse]:
         """Repay what the wallet owes out of what has become free; nothing is available twice."""
@@ -234,7 +270,7 @@ class WalletState:
         lots = [lot for lot in self.lots.values() if lot.free and not lot.pending]
         owed = min(self.overdrawn, sum(lot.free for lot in lots))
         before = self.available
-        uses, _ = self._draw(REPAID, owed, in_burn_order(lots, BurnOrder.SOONEST_EXPIRY))
+        uses, _ = self._draw(REPAID, owed, self.in_burn_order(lots))
         # The debt had been deducted from what is available already.
         self.available = before
         self.overdrawn -= owed
@@ -269,17 +305,3 @@ def require(points: int, *, available: int) -> None:
             wanted=str(points),
             available=str(available),
         )
-
-
-def in_burn_order(lots: Iterable[Lot], order: BurnOrder) -> list[Lot]:
-    """Lots that expire, soonest first, then those that never do, the older first among equals; or
-    the oldest first.
-    """
-    if order is BurnOrder.OLDEST:
-        return sorted(lots, key=lambda lot: (lot.earn_time, lot.id))
-    return sorted(lots, key=_soonest_expiry)
-
-
-def _soonest_expiry(lot: Lot) -> tuple[bool, int, int, LotId]:
-    expire_time = lot.term.expire_time
-    return expire_time is None, expire_time or 0, lot.earn_time, lot.id

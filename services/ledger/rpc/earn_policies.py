@@ -29,6 +29,7 @@ from services.ledger.domain.policy import (
     SaleCondition,
     Settings,
     TaxBasis,
+    TillRedemption,
     policy_json,
 )
 from services.ledger.rpc import messages, names
@@ -94,6 +95,7 @@ def read_policy(message: contract.EarnPolicy) -> Policy:
         points_per_sale_max=message.points_per_sale_max,
         settings=read_settings(message.settings),
         life=read_life(message.life),
+        redemption=read_redemption(message) if message.HasField("redemption") else None,
         description=message.description,
     )
 
@@ -118,10 +120,31 @@ def read_life(message: contract.PointLife) -> PointLife:
         pending_days=message.pending_days,
         expiry=Expiry(message.expiry or 1),
         expiry_count=message.expiry_count,
-        last_instant_counts=message.last_instant_counts,
+        last_day_counts=message.last_day_counts,
         burn_order=BurnOrder(message.burn_order or 1),
         shortfall=Shortfall(message.shortfall or 1),
         refund_grace_days=message.refund_grace_days or NO_LIMITS.refund_grace_days,
+    )
+
+
+def read_redemption(message: contract.EarnPolicy) -> TillRedemption:
+    redemption = message.redemption
+    return TillRedemption(
+        redemption.points,
+        redemption.amount_minor,
+        redemption.whole_basket_earns,
+        redemption.partial_return_keeps_points,
+    )
+
+
+def write_redemption(redemption: TillRedemption | None) -> contract.TillRedemption | None:
+    if redemption is None:
+        return None
+    return contract.TillRedemption(
+        points=redemption.points,
+        amount_minor=redemption.amount,
+        whole_basket_earns=redemption.whole_basket_earns,
+        partial_return_keeps_points=redemption.partial_return_keeps_points,
     )
 
 
@@ -130,7 +153,7 @@ def write_life(life: PointLife) -> contract.PointLife:
         pending_days=life.pending_days,
         expiry=contract.PointLife.Expiry.ValueType(life.expiry.value),
         expiry_count=life.expiry_count,
-        last_instant_counts=life.last_instant_counts,
+        last_day_counts=life.last_day_counts,
         burn_order=contract.PointLife.BurnOrder.ValueType(life.burn_order.value),
         shortfall=contract.PointLife.Shortfall.ValueType(life.shortfall.value),
         refund_grace_days=life.refund_grace_days,
@@ -200,6 +223,7 @@ def write_policy(policy: Policy) -> contract.EarnPolicy:
             services_earn=settings.services_earn,
         ),
         life=write_life(policy.life),
+        redemption=write_redemption(policy.redemption),
     )
 
 

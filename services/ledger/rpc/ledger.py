@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import TypedDict
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 
+from services.ledger.adjusting import Adjusting
 from services.ledger.committing import now_micros
 from services.ledger.domain.basket import lines_from_json
-from services.ledger.domain.documents import Account, AdjustPoints
+from services.ledger.domain.documents import Account, AdjustPoints, DocumentType
 from services.ledger.domain.policy import PointKind
+from services.ledger.domain.proposals import Proposal
 from services.ledger.rpc import messages, names
 from services.ledger.rpc.holdings import Holdings
-from services.ledger.shards import Shards
 from services.ledger.storage.journal import (
     MICROS_MAX,
     MICROS_MIN,
@@ -38,7 +40,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
     def __init__(
         self,
         *,
-        shards: Shards,
+        adjusting: Adjusting,
         reading: Reading,
         holdings: Holdings,
         first_wallet: Callable[[str], int],
@@ -46,7 +48,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         """first_wallet answers the wallet of a member by the member's id, and makes it
         where there is none.
         """
-        self._shards = shards
+        self._adjusting = adjusting
         self._reading = reading
         self._holdings = holdings
         self._first_wallet = first_wallet
@@ -121,30 +123,20 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
     ) -> ledger_pb2.AdjustPointsResponse:
         holding = await self._holdings.find(request.wallet)
         wallet_id = await self._one_wallet(holding)
-        actor = current_caller().subject
         given_time = messages.micros(request.business_time)
-        document = await self._shards.post_one(
-            AdjustPoints(
-                wallet_id,
-                request.request_id.lower(),
-                names.body_hash(
-                    "adjust",
-                    str(request.points),
-                    str(request.kind),
-                    request.reason,
-                    actor,
-                    str(given_time),
-                ),
-                PointKind(request.kind),
-                request.points,
-                request.reason,
-                actor,
-                given_time or now_micros(),
-            )
+        caller = current_caller()
+        adjusted = await self._adjusting.adjust(
+            read_adjustment(request, wallet_id, caller.subject),
+            roles=caller.roles,
+            business_time=given_time or None,
         )
+        if isinstance(adjusted, Proposal):
+            return ledger_pb2.AdjustPointsResponse(
+                proposal=names.proposal_name(adjusted.proposal_id)
+            )
         return ledger_pb2.AdjustPointsResponse(
-            entry=names.entry_name(wallet_id, document.document_id, 1),
-            balance=messages.write_balance(document.balance),
+            entry=names.entry_name(wallet_id, adjusted.document_id, 1),
+            balance=messages.write_balance(adjusted.balance),
         )
 
     async def GetProgrammeAccounts(
@@ -189,6 +181,26 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         return await asyncio.to_thread(self._first_wallet, holding.member_id or "")
 
 
+def read_adjustment(
+    request: ledger_pb2.AdjustPointsRequest, wallet_id: int, actor: str
+) -> AdjustPoints:
+    given_time = messages.micros(request.business_time)
+    body = [str(request.points), str(request.kind), request.reason, actor, str(given_time)]
+    if request.reference:
+        body.append(request.reference)
+    return AdjustPoints(
+        wallet_id,
+        request.request_id.lower(),
+        names.body_hash("adjust", *body),
+        PointKind(request.kind),
+        request.points,
+        request.reason,
+        actor,
+        given_time or now_micros(),
+        request.reference,
+    )
+
+
 def write_wallet(name: str, held: HeldBalance) -> ledger_pb2.Wallet:
     balance = held.balance
     wallet = ledger_pb2.Wallet(
@@ -225,7 +237,27 @@ def write_explanation(explained: Explanation) -> ledger_pb2.ExplainEntryResponse
         ],
         recomputed_points=explained.recomputed,
         recomputation_agrees=explained.agrees,
+        **write_persons(explained),
     )
+
+
+class Persons(TypedDict, total=False):
+    """Who is behind an adjustment, and what it refers to."""
+
+    actor: str
+    approver: str
+    reference: str
+
+
+def write_persons(explained: Explanation) -> Persons:
+    document, proposal = explained.posted.document, explained.proposal
+    if document.type is not DocumentType.ADJUSTMENT:
+        return {}
+    return {
+        "actor": proposal.proposer if proposal else document.actor,
+        "approver": proposal.decider if proposal else "",
+        "reference": document.receipt_number,
+    }
 
 
 def period_of(

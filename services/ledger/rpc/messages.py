@@ -1,6 +1,7 @@
 """Between the messages of the contract and the words of the domain."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -8,7 +9,8 @@ from loyalty.ledger.v1 import ledger_pb2
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 
 from services.ledger.domain.basket import MICROS_PER_SECOND, Line, Sale, lines_from_json
-from services.ledger.domain.documents import Balance, Document, DocumentType, Entry, Flag
+from services.ledger.domain.documents import Account, Balance, Document, DocumentType, Entry, Flag
+from services.ledger.domain.lots import Tender
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.receipt import explanation, receipt_texts
 from services.ledger.rpc import names
@@ -27,6 +29,15 @@ def timestamp(value: int) -> Timestamp:
 
 def optional_timestamp(value: int | None) -> Timestamp | None:
     return None if value is None else timestamp(value)
+
+
+def read_day(field: str, text: str) -> date:
+    """A day written as YYYY-MM-DD. Refuses: Invalid."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        violation = FieldViolation(field, "is not a day of the calendar")
+        raise Invalid(f"{field}: {violation.description}", violations=[violation]) from None
 
 
 def read_sale(message: pos.Sale) -> Sale:
@@ -56,6 +67,7 @@ def read_sale(message: pos.Sale) -> Sale:
         micros(message.business_time),
         message.currency_code,
         lines,
+        message.tender_points,
     )
 
 
@@ -71,6 +83,10 @@ def write_line(line: Line) -> pos.Line:
         discount_minor=line.discount,
         nature=pos.Line.Nature.ValueType(line.nature),
     )
+
+
+# Bound once: looking a member up in its class costs as much as the comparison.
+REDEMPTION = Account.REDEMPTION
 
 
 class AddPoints(Protocol):
@@ -94,10 +110,12 @@ def point_kind(kind: PointKind) -> pos.PointKind.ValueType:
 
 
 def add_points(points: AddPoints, document: Document) -> None:
-    """Say for each entry which rule gave how much, and why. Filled in place: a list given is
-    copied.
+    """Say for each entry which rule gave how much, and why; points that pay are no rule's. Filled
+    in place: a list given is copied.
     """
     for entry in document.entries:
+        if entry.account is REDEMPTION:
+            continue
         points.add(
             rule=entry.rule,
             policy_version=entry.policy_version,
@@ -134,11 +152,18 @@ def write_flags(flags: int) -> list[pos.Flag.ValueType]:
     return found
 
 
+def fill_tender(message: pos.PointsTender, tender: Tender) -> None:
+    message.points = tender.points
+    message.amount_minor = tender.amount
+
+
 def fill_recorded_sale(response: pos.RecordSaleResponse, document: Document) -> None:
     response.sale = names.sale_name(document.wallet_id, document.document_id)
     add_points(response.points, document)
     fill_balance(response.balance, document.balance)
     response.receipt_texts.extend(receipt_texts(document.entries, document.balance))
+    if document.tender is not None:
+        fill_tender(response.tender, document.tender)
     if document.flags:
         response.flags.extend(write_flags(document.flags))
 
@@ -199,6 +224,7 @@ def write_sale(document: Document, post_time: int, *, voided: bool) -> ledger_pb
             business_time=timestamp(document.business_time),
             currency_code=document.currency,
             lines=[write_line(line) for line in lines],
+            tender_points=document.tender.points if document.tender is not None else 0,
         ),
         redeemable_points=total(document.entries, PointKind.REDEEMABLE),
         qualifying_points=total(document.entries, PointKind.QUALIFYING),
@@ -209,4 +235,5 @@ def write_sale(document: Document, post_time: int, *, voided: bool) -> ledger_pb
 
 
 def total(entries: Sequence[Entry], kind: PointKind) -> int:
-    return sum(entry.points for entry in entries if entry.kind is kind)
+    """The points of a kind that rules gave."""
+    return sum(e.points for e in entries if e.kind is kind and e.account is not REDEMPTION)

@@ -2,11 +2,13 @@
 
 import hashlib
 
-from services.ledger.domain.documents import Document, DocumentType, LotId
+from services.ledger.domain.documents import Document, DocumentType
+from services.ledger.domain.lots import LotId
 from services.ledger.domain.refusals import (
     BurnNotFound,
     EntryNotFound,
     HoldNotFound,
+    ProposalNotFound,
     UnknownSale,
     WalletNotFound,
 )
@@ -85,6 +87,18 @@ def read_burn_name(name: str) -> tuple[int, int]:
     if max(int(wallet), int(burn)) > WHOLE_NUMBER_MAX:
         raise BurnNotFound("the wallet has no such burn")
     return int(wallet), int(burn)
+
+
+def proposal_name(proposal_id: int) -> str:
+    return f"adjustmentProposals/{proposal_id}"
+
+
+def read_proposal_name(name: str) -> int:
+    """The id of adjustmentProposals/{proposal}. Refuses: ProposalNotFound."""
+    proposal_id = int(name.split("/")[1])
+    if proposal_id > WHOLE_NUMBER_MAX:
+        raise ProposalNotFound("there is no such proposal")
+    return proposal_id
 
 
 def sale_of(document: Document) -> str:

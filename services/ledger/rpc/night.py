@@ -7,6 +7,7 @@ from loyalty.ledger.v1 import night_pb2, night_pb2_grpc
 
 from services.ledger.domain.documents import Command, Document
 from services.ledger.domain.night import Step, points_of
+from services.ledger.domain.refusals import HoldCaptured
 from services.ledger.shards import Shards
 from services.ledger.usecases.night import Nights
 from services.plumbing.errors import FieldViolation, Invalid
@@ -45,12 +46,13 @@ class Night(night_pb2_grpc.NightServiceServicer):
         commands = await asyncio.to_thread(self._nights.due, step, day, wallets_max=wallets_max)
         posted = await self._post(commands)
         points = sum(points_of(document) for document in posted)
-        finished = len(posted) == len(commands) < wallets_max
+        # A slice that was not full says nothing: the lots it was read from may be of few wallets.
+        done = not commands
         after = await asyncio.to_thread(
-            self._nights.note, step, day, wallets=len(posted), points=points, done=finished
+            self._nights.note, step, day, wallets=len(posted), points=points, done=done
         )
         return night_pb2.RunNightStepResponse(
-            done=finished,
+            done=done,
             wallets=len(posted),
             points=points,
             day_wallets=after.wallets,
@@ -63,7 +65,12 @@ class Night(night_pb2_grpc.NightServiceServicer):
         for begin in range(0, len(commands), WALLETS_AT_ONCE):
             answers = await self._shards.post_all(commands[begin : begin + WALLETS_AT_ONCE])
             posted += [answer for answer in answers if isinstance(answer, Document)]
-            failed = [answer for answer in answers if isinstance(answer, Exception)]
+            # A hold that was captured a moment before is settled.
+            failed = [
+                answer
+                for answer in answers
+                if isinstance(answer, Exception) and not isinstance(answer, HoldCaptured)
+            ]
             if failed and not posted:
                 raise failed[0]
             if failed:

@@ -175,6 +175,8 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
             flags=messages.write_flags(quoted.flags),
         )
         messages.add_points(response.points, quoted)
+        if quoted.tender is not None:
+            messages.fill_tender(response.tender, quoted.tender)
         return response
 
 
@@ -186,6 +188,9 @@ def fill_taken_back(
     response.sale = names.sale_of(document)
     messages.add_points(response.points, document)
     response.points_forgiven = document.points_forgiven
+    if document.tender is not None:
+        messages.fill_tender(response.tender, document.tender)
+        response.money_minor = -document.amount - document.tender.amount
     messages.fill_balance(response.balance, document.balance)
     response.receipt_texts.extend(receipt_texts(document.entries, document.balance))
 
@@ -208,6 +213,7 @@ def sale_command(request: pos.RecordSaleRequest, sale: Sale, card: Card) -> Reco
         str(sale.business_time),
         sale.currency,
         lines,
+        *([str(sale.tender_points)] if sale.tender_points else []),
     )
     return RecordSale(
         card.wallet_id,

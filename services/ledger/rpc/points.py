@@ -10,18 +10,18 @@ from services.ledger.domain.basket import MICROS_PER_SECOND
 from services.ledger.domain.documents import (
     CapturePoints,
     Document,
-    Hold,
     HoldPoints,
-    Lot,
-    Refunded,
     RefundPoints,
     ReleaseHold,
 )
+from services.ledger.domain.expiry_plan import BurnPlan, PlannedBurn, losses_of
+from services.ledger.domain.lots import Hold, Lot, Refunded
 from services.ledger.rpc import messages, names
 from services.ledger.rpc.holdings import Holdings
 from services.ledger.shards import Shards
 from services.ledger.storage.lots import LotKey
 from services.ledger.usecases.lots import Lots
+from services.ledger.usecases.plan_expiry import ExpiryPlans
 from services.plumbing.auth import current_caller
 from services.plumbing.grpc_calls import Context
 from services.plumbing.pages import page_size, page_token, read_page_token
@@ -30,10 +30,13 @@ HOLD_LIFE_SECONDS = 900
 
 
 class Points(points_pb2_grpc.PointsServiceServicer):
-    def __init__(self, *, shards: Shards, holdings: Holdings, lots: Lots) -> None:
+    def __init__(
+        self, *, shards: Shards, holdings: Holdings, lots: Lots, plans: ExpiryPlans
+    ) -> None:
         self._shards = shards
         self._holdings = holdings
         self._lots = lots
+        self._plans = plans
 
     async def HoldPoints(
         self,
@@ -42,13 +45,16 @@ class Points(points_pb2_grpc.PointsServiceServicer):
     ) -> points_pb2.HoldPointsResponse:
         """Of a member with several wallets the first that has so many points."""
         holding = await self._holdings.find(request.wallet)
-        wallet_id = await asyncio.to_thread(self._lots.wallet_to_spend, holding, request.points)
+        request_id = request.request_id.lower()
+        wallet_id = await asyncio.to_thread(
+            self._lots.wallet_to_spend, holding, request.points, request_id
+        )
         given_time = messages.micros(request.business_time)
         life_seconds = request.life_seconds or HOLD_LIFE_SECONDS
         document = await self._shards.post_one(
             HoldPoints(
                 wallet_id,
-                request.request_id.lower(),
+                request_id,
                 names.body_hash(
                     "hold",
                     str(request.points),
@@ -154,6 +160,35 @@ class Points(points_pb2_grpc.PointsServiceServicer):
         hold = await asyncio.to_thread(self._lots.hold, wallet_id, hold_id)
         return points_pb2.GetHoldResponse(hold=write_hold(wallet_id, hold))
 
+    async def PlanExpiry(
+        self,
+        request: points_pb2.PlanExpiryRequest,
+        context: Context,  # noqa: ARG002
+    ) -> points_pb2.PlanExpiryResponse:
+        holding = await self._holdings.find(request.wallet)
+        burns = [
+            PlannedBurn(burn.points, messages.micros(burn.business_time)) for burn in request.burns
+        ]
+        planned = await asyncio.to_thread(self._plans.plan, holding, burns)
+        losses = losses_of([found for _, found in planned.wallets])
+        return points_pb2.PlanExpiryResponse(
+            burns=[
+                write_burn_plan(wallet_id, burn)
+                for wallet_id, found in planned.wallets
+                for burn in found.burns
+            ],
+            losses=[
+                points_pb2.ExpiryLoss(
+                    expire_time=messages.timestamp(loss.expire_time),
+                    points=loss.points,
+                    points_until_then=loss.points_until_then,
+                )
+                for loss in losses
+            ],
+            lost_points=sum(loss.points for loss in losses),
+            lost_points_by_policy=planned.lost_points_by_policy,
+        )
+
     async def ListLots(
         self,
         request: points_pb2.ListLotsRequest,
@@ -168,6 +203,19 @@ class Points(points_pb2_grpc.PointsServiceServicer):
             lots=[write_lot(key[-1], lot) for key, lot in page],
             next_page_token=page_token(*page[-1][0]) if len(found) > size else "",
         )
+
+
+def write_burn_plan(wallet_id: int, found: BurnPlan) -> points_pb2.BurnPlan:
+    return points_pb2.BurnPlan(
+        burn=points_pb2.PlannedBurn(
+            points=found.burn.points, business_time=messages.timestamp(found.burn.business_time)
+        ),
+        lots=[
+            points_pb2.LotPart(lot=names.lot_name(wallet_id, part.lot), points=part.points)
+            for part in found.parts
+        ],
+        missing_points=found.missing,
+    )
 
 
 def read_lot_token(token: str) -> LotKey | None:

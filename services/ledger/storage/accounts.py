@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from services.ledger.storage.journal import AS_MICROS
+from services.ledger.storage.lots import LIVES_UNTIL
 from services.plumbing.database import array
 
 
@@ -33,9 +34,9 @@ def balances(
                w.held, coalesce(next.points, 0)::bigint, {AS_MICROS.format("next.expire_time")}
         FROM {schema}.wallets w
         LEFT JOIN LATERAL (
-            SELECT expire_time, sum(remaining) AS points FROM {schema}.lots l
+            SELECT {LIVES_UNTIL} AS expire_time, sum(remaining) AS points FROM {schema}.lots l
             WHERE l.wallet_id = w.wallet_id AND remaining > 0 AND expire_time IS NOT NULL
-            GROUP BY expire_time ORDER BY expire_time LIMIT 1) AS next ON true
+            GROUP BY 1 ORDER BY 1 LIMIT 1) AS next ON true
         WHERE w.wallet_id = ANY(%s::bigint[])""",
         (array(wallet_ids),),
     )

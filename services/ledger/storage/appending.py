@@ -13,7 +13,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 
-from services.ledger.domain.documents import Document, DocumentType, Lot, LotId
+import msgspec
+
+from services.ledger.domain.documents import Document, DocumentType
+from services.ledger.domain.lots import Lot, LotId
 from services.ledger.domain.wallet import WalletState
 from services.ledger.storage import holds
 from services.ledger.storage.posting import MICROS
@@ -37,7 +40,7 @@ JOURNAL = (
     "document_id, wallet_id, batch_id, original_id, amount, points_forgiven, available, pending,"
     " qualifying, lifetime, held, sequence, business_time, post_time, request_id, body_hash,"
     " policy_version, rule_set_version, type, flags, store, terminal, receipt_number, currency,"
-    " actor, reason, tier, tier_multiplier, refusal, lines"
+    " actor, reason, tier, tier_multiplier, tender, refusal, lines"
 )
 JOURNAL_FIXED = fixed_columns("qqqqqqqqqqqqqquuiihh")
 ENTRIES = (
@@ -163,6 +166,7 @@ def _journal(documents: Sequence[Document], batch_id: int, post_time: int) -> by
         rows += repeated_text(d.reason)
         rows += repeated_text(d.standing.tier)
         rows += repeated_text(d.standing.multiplier)
+        rows += NULL if d.tender is None else text(msgspec.json.encode(d.tender).decode())
         rows += text(d.refusal) if d.refusal else NULL
         rows += text(d.lines_json)
     return bytes(rows)

@@ -15,7 +15,7 @@ from services.ledger.domain.basket import lines_from_json
 from services.ledger.domain.documents import Balance, Document, DocumentType, Original
 from services.ledger.domain.standing import Standing
 from services.ledger.storage.audit_sums import compare
-from services.ledger.storage.journal import AS_MICROS
+from services.ledger.storage.journal import AS_MICROS, read_tender
 from services.ledger.storage.shards import schema as schema_of
 from services.ledger.storage.streams import ENTRIES_BY_DOCUMENT, read_entries, stream
 
@@ -26,7 +26,7 @@ NO_BALANCE = Balance()
 _COLUMNS = f"""
     j.document_id, j.wallet_id, j.type, {AS_MICROS.format("j.business_time")}, j.store, j.currency,
     j.lines::text, j.amount, j.original_id, j.policy_version, j.points_forgiven, j.actor,
-    j.reason, j.tier, j.tier_multiplier, j.rule_set_version"""
+    j.reason, j.tier, j.tier_multiplier, j.rule_set_version, j.tender::text"""
 
 RETURNS = f"({DocumentType.RETURN.value}, {DocumentType.VOID.value})"
 
@@ -51,7 +51,7 @@ def returns(connection: Connection, schema: str) -> Iterator[tuple[Document, Ori
         f"""
         SELECT {_COLUMNS}, s.document_id, s.store, s.terminal, s.receipt_number,
                {AS_MICROS.format("s.business_time")}, s.currency, s.policy_version, s.lines::text,
-               s.tier, s.tier_multiplier, s.rule_set_version, e.entries
+               s.tier, s.tier_multiplier, s.rule_set_version, s.tender::text, e.entries
         FROM {schema}.journal j
         LEFT JOIN (
             SELECT * FROM {schema}.journal
@@ -61,7 +61,7 @@ def returns(connection: Connection, schema: str) -> Iterator[tuple[Document, Ori
         LEFT JOIN ({entries}) e ON e.document_id = j.document_id
         WHERE j.refusal IS NULL AND j.type IN {RETURNS} ORDER BY j.original_id, j.sequence""",
     ):
-        yield _read_document(row), _read_sale(row[-12:-1])
+        yield _read_document(row), _read_sale(row[-13:-1])
 
 
 def _read_document(row: Sequence[Any]) -> Document:
@@ -84,6 +84,7 @@ def _read_document(row: Sequence[Any]) -> Document:
         actor=row[11],
         reason=row[12],
         standing=Standing(*row[13:16]),
+        tender=read_tender(row[16]),
         entries=read_entries(row[-1]),
     )
 
@@ -107,6 +108,7 @@ def _read_sale(row: Sequence[Any]) -> Original | None:
         lines,
         {},
         standing=Standing(*row[8:11]),
+        tender=read_tender(row[11]),
     )
 
 

@@ -8,9 +8,10 @@ from sqlalchemy import Connection
 
 from services.ledger.domain import audit
 from services.ledger.domain.audit import CheckResult
-from services.ledger.domain.documents import Account, DocumentType, HoldState
+from services.ledger.domain.documents import Account, DocumentType
+from services.ledger.domain.lots import HoldState
 from services.ledger.domain.policy import PointKind
-from services.ledger.domain.spending import RESTORED
+from services.ledger.domain.restoring import RESTORED
 from services.ledger.domain.wallet import REPAID
 from services.ledger.storage.shards import schema as schema_of
 
@@ -32,13 +33,15 @@ DEBITS = f"""
         FROM {{schema}}.entries e LEFT JOIN {{schema}}.journal j USING (document_id)
         GROUP BY j.batch_id, e.account, e.kind) e USING (batch_id, account, kind)"""
 
+# What points are spent on, or lost to.
+_SPENT = f"({Account.REDEMPTION.value}, {Account.BREAKAGE.value})"
 # Points spent, and given back when they were, do not change what a wallet earned in its lifetime;
 # points taken back do.
 _TOTALS = f"""
     sum(points) FILTER (WHERE kind = {REDEEMABLE}) AS redeemable,
     sum(points) FILTER (WHERE kind = {QUALIFYING}) AS qualifying,
     sum(points) FILTER (WHERE kind = {REDEEMABLE} AND (account = {Account.ISSUANCE.value}
-        OR points > 0 AND account <> {Account.REDEMPTION.value})) AS lifetime"""
+        OR points > 0 AND account NOT IN {_SPENT})) AS lifetime"""
 
 BALANCES = f"""
     SELECT wallet_id AS place, concat('wallet ', wallet_id) AS subject, concat_ws('; ',
@@ -124,8 +127,8 @@ SEQUENCES = f"""
            CASE WHEN sequence <> 0 THEN 'it was refused and has a sequence' END
     FROM {{schema}}.journal WHERE refusal IS NOT NULL"""
 
-# Points given back into the lots that they were burned of.
-_RESTORED = f"(account = {Account.REDEMPTION.value} AND rule = '{RESTORED}')"
+# Points given back into the lots that they were burned of, or expired in.
+_RESTORED = f"(account IN {_SPENT} AND rule = '{RESTORED}')"
 
 LOTS = f"""
     SELECT wallet_id AS place,
@@ -174,6 +177,39 @@ LOTS = f"""
         FROM {{schema}}.entries WHERE kind = {REDEEMABLE}) e
         USING (wallet_id, document_id, ordinal)"""
 
+# A hold was made by its document, burned what its burn moved, and no more of that came back.
+HOLDS = f"""
+    SELECT wallet_id AS place, concat('wallet ', wallet_id, ', hold ', hold_id) AS subject,
+           concat_ws('; ',
+        CASE WHEN h.points IS NULL THEN 'it does not exist' END,
+        CASE WHEN made.original_id IS NULL THEN 'its document is not in the journal' END,
+        CASE WHEN h.points <> h.of_lots THEN
+            concat('it holds ', h.points, ' points, of lots ', h.of_lots) END,
+        CASE WHEN (h.burn_id, h.captured) <> (coalesce(b.burn_id, 0), coalesce(b.burned, 0)) THEN
+            concat('burn ', h.burn_id, ' took ', h.captured, ' points of it, by the journal burn ',
+                   coalesce(b.burn_id, 0), ' took ', coalesce(b.burned, 0)) END,
+        CASE WHEN b.given_back > b.burned THEN
+            concat(b.burned, ' points were burned, ', b.given_back, ' given back') END) AS details
+    FROM (
+        SELECT *, (SELECT sum((part->>1)::bigint) FROM json_array_elements(parts) AS part)
+                   AS of_lots
+        FROM {{schema}}.holds) h
+    FULL JOIN (
+        SELECT wallet_id, document_id AS hold_id, original_id FROM {{schema}}.journal
+        WHERE type = {DocumentType.HOLD.value} AND refusal IS NULL) made
+        USING (wallet_id, hold_id)
+    LEFT JOIN (
+        SELECT j.wallet_id, j.original_id AS hold_id, j.document_id AS burn_id,
+               (SELECT -sum(points) FROM {{schema}}.entries e
+                WHERE e.document_id = j.document_id) AS burned,
+               (SELECT sum(points) FROM {{schema}}.journal r JOIN {{schema}}.entries e
+                    ON e.document_id = r.document_id
+                WHERE r.wallet_id = j.wallet_id AND r.original_id = j.document_id
+                  AND r.type = {DocumentType.REFUND.value} AND r.refusal IS NULL) AS given_back
+        FROM {{schema}}.journal j
+        WHERE j.type = {DocumentType.BURN.value} AND j.refusal IS NULL) b
+        USING (wallet_id, hold_id)"""
+
 BELONGING = """
     SELECT e.wallet_id AS place,
            concat('wallet ', e.wallet_id, ', entry ', e.document_id, '-', e.ordinal) AS subject,
@@ -219,7 +255,7 @@ SUMS = {
     audit.DEBITS_EQUAL_CREDITS: DEBITS,
     audit.BALANCES_AGREE: BALANCES,
     audit.DOCUMENTS_IN_SEQUENCE: SEQUENCES,
-    audit.LOTS_ADD_UP: LOTS,
+    audit.LOTS_ADD_UP: f"{LOTS} UNION ALL {HOLDS}",
     audit.ENTRIES_HAVE_DOCUMENTS: BELONGING,
     audit.REQUESTS_APPLIED_ONCE: REQUESTS,
     audit.BATCHES_MATCH_JOURNAL: BATCHES,

@@ -1,19 +1,13 @@
 """Points set aside, and burned ones as refunds see them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Set
 
 import msgspec
 from sqlalchemy import Connection
 
-from services.ledger.domain.documents import (
-    Burn,
-    DocumentType,
-    Hold,
-    HoldState,
-    LotId,
-    LotPart,
-    Refunded,
-)
+from services.ledger.domain.documents import DocumentType
+from services.ledger.domain.lots import Burn, Hold, HoldState, LotId, LotPart, Refunded
+from services.ledger.domain.spending import captured_parts
 from services.ledger.domain.wallet import WalletState
 from services.ledger.storage.journal import AS_MICROS
 from services.ledger.storage.posting import MICROS
@@ -24,14 +18,14 @@ Key = tuple[int, int]
 
 
 def load_holds(
-    connection: Connection, schema: str, wallets: Mapping[int, WalletState], keys: Sequence[Key]
+    connection: Connection, schema: str, wallets: Mapping[int, WalletState], keys: Set[Key]
 ) -> None:
     """Give wallets the holds that are named."""
     for wallet_id, hold in find_holds(connection, schema, keys):
         wallets[wallet_id].holds[hold.hold_id] = hold
 
 
-def find_holds(connection: Connection, schema: str, keys: Sequence[Key]) -> list[tuple[int, Hold]]:
+def find_holds(connection: Connection, schema: str, keys: Set[Key]) -> list[tuple[int, Hold]]:
     """Holds with their wallets; those that do not exist are missing."""
     rows = connection.exec_driver_sql(
         f"""
@@ -62,24 +56,20 @@ def find_holds(connection: Connection, schema: str, keys: Sequence[Key]) -> list
     ]
 
 
-def find_burns(connection: Connection, schema: str, keys: Sequence[Key]) -> dict[Key, Burn]:
+def find_burns(connection: Connection, schema: str, keys: Set[Key]) -> dict[Key, Burn]:
     """Burns by their keys, with what of each lot was not given back before."""
     wallets, burns = array(wallet for wallet, _ in keys), array(burn for _, burn in keys)
     burned: dict[Key, dict[LotId, int]] = {}
-    for wallet, burn, lot, ordinal, points in connection.exec_driver_sql(
+    for wallet, burn, text in connection.exec_driver_sql(
         f"""
-        SELECT u.wallet_id, u.document_id, u.lot_document_id, u.lot_ordinal, u.points
+        SELECT j.wallet_id, j.document_id, j.lines::text
         FROM unnest(%s::bigint[], %s::bigint[]) AS asked (wallet_id, burn_id)
         JOIN {schema}.journal j ON j.document_id = burn_id AND j.wallet_id = asked.wallet_id
-         AND j.type = {DocumentType.BURN.value} AND j.refusal IS NULL
-        JOIN {schema}.lot_uses u ON u.document_id = burn_id AND u.ordinal > 0
-        JOIN {schema}.lots l
-          ON (l.wallet_id, l.document_id, l.ordinal)
-             = (u.wallet_id, u.lot_document_id, u.lot_ordinal)
-        ORDER BY l.expire_time NULLS LAST, l.earn_time, l.document_id, l.ordinal""",
+         AND j.type = {DocumentType.BURN.value} AND j.refusal IS NULL""",
         (wallets, burns),
     ):
-        burned.setdefault((wallet, burn), {})[lot, ordinal] = points
+        captured = captured_parts(msgspec.json.decode(text, type=Hold))
+        burned[wallet, burn] = {part.lot: part.points for part in captured}
     for wallet, burn, text in connection.exec_driver_sql(
         f"""
         SELECT j.wallet_id, j.original_id, j.lines::text

@@ -19,6 +19,7 @@ from services.ledger.domain.documents import (
     Origin,
     Original,
 )
+from services.ledger.domain.lots import Tender
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.returning import TakenBack
 from services.ledger.domain.standing import Standing
@@ -34,8 +35,8 @@ COLUMNS = f"""
     j.store, j.terminal, j.receipt_number, j.currency, j.lines::text, j.amount, j.flags,
     j.original_id, j.policy_version, j.points_forgiven, j.actor, j.reason,
     coalesce(j.refusal::text, ''), j.sequence, j.tier, j.tier_multiplier, j.rule_set_version,
-    j.held, {AS_MICROS.format("j.post_time")}"""
-POST_TIME = 28
+    j.held, j.tender::text, {AS_MICROS.format("j.post_time")}"""
+POST_TIME = 29
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,12 @@ def read_document(row: Sequence[Any], entries: Sequence[Entry]) -> Document:
         sequence=row[23],
         standing=Standing(*row[24:27]),
         entries=entries,
+        tender=read_tender(row[28]),
     )
+
+
+def read_tender(text: str | None) -> Tender | None:
+    return None if text is None else msgspec.json.decode(text, type=Tender)
 
 
 def entries_of(
@@ -183,6 +189,18 @@ def voided_among(
     return {(row[0], row[1]) for row in rows}
 
 
+def wallet_of_request(
+    connection: Connection, schema: str, wallet_ids: Sequence[int], request_id: str
+) -> int | None:
+    """Which of the wallets has a request in its journal."""
+    found: int | None = connection.exec_driver_sql(
+        f"SELECT wallet_id FROM {schema}.journal"
+        " WHERE wallet_id = ANY(%s::bigint[]) AND request_id = %s::uuid LIMIT 1",
+        (array(wallet_ids), request_id),
+    ).scalar_one_or_none()
+    return found
+
+
 def find_originals(
     connection: Connection, schema: str, origins: Sequence[tuple[int, Origin]]
 ) -> list[Original | None]:
@@ -226,15 +244,16 @@ def originals(
     sales = connection.exec_driver_sql(
         f"SELECT document_id, store, terminal, receipt_number,"
         f" {AS_MICROS.format('business_time')}, currency, policy_version, lines::text, wallet_id,"
-        " tier, tier_multiplier, rule_set_version"
+        " tier, tier_multiplier, rule_set_version, tender::text"
         f" FROM {schema}.journal WHERE document_id = ANY(%s::bigint[])",
         (array(sale_ids),),
     ).fetchall()
     returned: dict[int, dict[int, tuple[int, int]]] = {row[0]: {} for row in sales}
     return_ids: dict[int, list[int]] = {row[0]: [] for row in sales}
+    given_back = dict.fromkeys(returned, 0)
     voided = set()
     for row in connection.exec_driver_sql(
-        f"SELECT original_id, type, lines::text, document_id FROM {schema}.journal"
+        f"SELECT original_id, type, lines::text, document_id, tender::text FROM {schema}.journal"
         " WHERE wallet_id = ANY(%s::bigint[]) AND original_id = ANY(%s::bigint[])"
         " AND refusal IS NULL AND sequence < %s ORDER BY sequence",
         (array({row[8] for row in sales}), array(sale_ids), before),
@@ -243,6 +262,8 @@ def originals(
         if row[1] == DocumentType.VOID:
             voided.add(row[0])
         add_returned(returned[row[0]], row[2])
+        if (tender := read_tender(row[4])) is not None:
+            given_back[row[0]] += tender.points
     return {
         row[0]: Original(
             row[0],
@@ -257,6 +278,8 @@ def originals(
             tuple(return_ids[row[0]]),
             row[0] in voided,
             Standing(*row[9:12]),
+            read_tender(row[12]),
+            given_back[row[0]],
         )
         for row in sales
     }
@@ -264,7 +287,7 @@ def originals(
 
 def original_before(connection: Connection, schema: str, document: Document) -> Original | None:
     """The sale of a return as it was before that return; None for what is not about a sale."""
-    if not document.original_id:
+    if document.type not in (DocumentType.RETURN, DocumentType.VOID):
         return None
     found = originals(connection, schema, [document.original_id], before=document.sequence)
     return found.get(document.original_id)

@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
-from services.ledger.domain.documents import Lot, LotUse
+from services.ledger.domain.documents import Account
+from services.ledger.domain.lots import Lot, LotUse
 from services.ledger.domain.point_life import Term
 from services.ledger.domain.wallet import WalletState
 from services.ledger.storage.journal import AS_MICROS
-from services.ledger.storage.posting import MICROS
+from services.ledger.storage.posting import MICROS, find_wallets
 from services.plumbing.database import array
 from services.plumbing.pages import WHOLE_NUMBER_MAX
 
@@ -23,6 +25,11 @@ LOT = f"""
     {AS_MICROS.format("l.available_time")}, {AS_MICROS.format("l.expire_time")}, l.inactive_months,
     l.pending, l.held"""
 LOT_COLUMNS = 10
+# When a lot l of a wallet w expires as things stand: what lives_until says.
+LIVES_UNTIL = """
+    greatest(l.expire_time, CASE WHEN l.inactive_months > 0 THEN
+        ((w.active_date + make_interval(months => l.inactive_months))::date + 1)::timestamp
+            AT TIME ZONE 'UTC' END)"""
 
 
 def read_lot(row: Sequence[Any]) -> Lot:
@@ -47,6 +54,50 @@ def load_lots(
     ):
         lot = read_lot(row)
         wallets[row[LOT_COLUMNS]].lots[lot.id] = lot
+
+
+def load_due(
+    connection: Connection, schema: str, wallets: Mapping[int, WalletState], cutoff: int
+) -> None:
+    """Give wallets the lots that become available or expire by a time (microseconds since 1970)."""
+    for row in connection.exec_driver_sql(
+        f"""
+        SELECT {LOT}, l.wallet_id FROM {schema}.lots l
+        WHERE wallet_id = ANY(%s::bigint[]) AND remaining > 0
+          AND (expire_time <= {MICROS.format("%s")}
+               OR pending AND available_time <= {MICROS.format("%s")})""",
+        (array(wallets), cutoff, cutoff),
+    ):
+        lot = read_lot(row)
+        wallets[row[LOT_COLUMNS]].lots[lot.id] = lot
+
+
+def wallets_with_lots(
+    connection: Connection, schema: str, wallet_ids: Sequence[int]
+) -> dict[int, WalletState]:
+    """Wallets with the lots that hold points, for who only looks."""
+    found = find_wallets(connection, schema, wallet_ids)
+    load_lots(connection, schema, found)
+    return found
+
+
+def load_expired(
+    connection: Connection,
+    schema: str,
+    wallets: Mapping[int, WalletState],
+    documents: Iterable[int],
+) -> None:
+    """Give wallets what expired of the lots that the given documents opened, and stayed so."""
+    for wallet_id, document_id, ordinal, points in connection.exec_driver_sql(
+        f"""
+        SELECT u.wallet_id, u.lot_document_id, u.lot_ordinal, sum(u.points)::bigint
+        FROM {schema}.lot_uses u JOIN {schema}.entries e USING (document_id, ordinal)
+        WHERE u.wallet_id = ANY(%s::bigint[]) AND u.lot_document_id = ANY(%s::bigint[])
+          AND e.account = {Account.BREAKAGE.value}
+        GROUP BY 1, 2, 3""",
+        (array(wallets), array(documents)),
+    ):
+        wallets[wallet_id].expired[document_id, ordinal] = points
 
 
 def lot_uses_of(
@@ -80,29 +131,40 @@ def page(
     after: LotKey | None,
     limit: int,
 ) -> list[tuple[LotKey, Lot]]:
-    """Lots of wallets that hold points, the soonest expiry first, with their keys."""
-    expires = f"coalesce({AS_MICROS.format('l.expire_time')}, {NEVER})"
+    """Lots of wallets that hold points, the soonest expiry first, with their keys. Their time is
+    the one that activity gave them.
+    """
+    expires = f"coalesce({AS_MICROS.format(LIVES_UNTIL)}, {NEVER})"
     key = f"{expires}, {AS_MICROS.format('l.earn_time')}, l.document_id, l.ordinal, l.wallet_id"
     rows = connection.exec_driver_sql(
         f"""
-        SELECT {LOT}, {key} FROM {schema}.lots l
+        SELECT {LOT}, {key} FROM {schema}.lots l JOIN {schema}.wallets w USING (wallet_id)
         WHERE wallet_id = ANY(%s::bigint[]) AND remaining > 0
           AND (NOT %s OR ({key}) > (%s, %s, %s, %s, %s))
         ORDER BY {key} LIMIT %s""",
         (array(wallet_ids), after is not None, *(after or (0,) * 5), limit),
     )
-    return [(tuple(row[LOT_COLUMNS:]), read_lot(row)) for row in rows]
+    return [(tuple(row[LOT_COLUMNS:]), expiring(read_lot(row), row[LOT_COLUMNS])) for row in rows]
 
 
-# Wallets with lots that a step of the night has something to do with by a time.
-DUE_PENDING = "pending AND available_time <= {cutoff}"
-DUE_EXPIRY = "remaining > 0 AND expire_time <= {cutoff} AND remaining > held AND NOT pending"
+def expiring(lot: Lot, expire_time: int) -> Lot:
+    """A lot with the time it expires, NEVER included."""
+    known = None if expire_time == NEVER else expire_time
+    return msgspec.structs.replace(lot, term=msgspec.structs.replace(lot.term, expire_time=known))
+
+
+# Wallets with lots that a step of the night has something to do with by a time: a lot that is due
+# no longer is when the step has been done, or a night would never end.
+DUE_PENDING = "pending AND remaining > 0 AND available_time <= {cutoff}"
+DUE_EXPIRY = "remaining > 0 AND expire_time <= {cutoff} AND remaining > held"
 
 
 def due_wallets(
     connection: Connection, schema: str, due: str, cutoff: int, *, limit: int
 ) -> list[int]:
-    """The first wallets with lots that are due, in the order of their ids within what was read."""
+    """Wallets with lots that are due, in the order of their ids; none only where none is due.
+    There may be fewer than the limit while more are due: lots are read, and wallets have several.
+    """
     rows = connection.exec_driver_sql(
         f"SELECT DISTINCT wallet_id FROM (SELECT wallet_id FROM {schema}.lots"
         f" WHERE {due.format(cutoff=MICROS.format('%s'))} LIMIT %s) AS found ORDER BY wallet_id",

@@ -5,9 +5,6 @@ from datetime import date
 
 from sqlalchemy import Connection
 
-# One step of a night at a time, over all servers.
-LOCK_CLASS = 7_103
-
 
 @dataclass(frozen=True, slots=True)
 class DayDone:
@@ -27,6 +24,14 @@ def newest(connection: Connection, step: int) -> DayDone | None:
         (step,),
     ).one_or_none()
     return DayDone(*row) if row else None
+
+
+def done_day(connection: Connection, step: int) -> date | None:
+    """The last day that a step is done for."""
+    found: date | None = connection.exec_driver_sql(
+        "SELECT max(day) FROM night_steps WHERE step = %s AND done_time IS NOT NULL", (step,)
+    ).scalar_one()
+    return found
 
 
 def find(connection: Connection, step: int, day: date) -> DayDone | None:

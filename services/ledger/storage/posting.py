@@ -6,12 +6,7 @@ from functools import cache
 
 from sqlalchemy import Connection
 
-from services.ledger.domain.documents import (
-    AdjustPoints,
-    Command,
-    DocumentType,
-    RecordSale,
-)
+from services.ledger.domain.documents import AdjustPoints, Command, DocumentType, RecordSale
 from services.ledger.domain.wallet import WalletState
 from services.plumbing.batch_session import BatchTransaction, Prepared
 from services.plumbing.database import array
@@ -38,16 +33,32 @@ class Known:
     tiers: dict[int, dict[str, str]] = field(default_factory=dict)
 
 
+# What a WalletState is made of.
+WALLET = """
+    wallet_id, available, pending, qualifying, lifetime, overdrawn, sequence, tiered, held,
+    active_date - date 'epoch', enrol_date - date 'epoch'"""
+
+
 @cache
 def locking(schema: str) -> Prepared:
     return (
         f"lock_{schema}",
         "bigint[]",
         f"""
-        SELECT wallet_id, available, pending, qualifying, lifetime, overdrawn, sequence, tiered,
-               held, active_date - date 'epoch', enrol_date - date 'epoch'
-        FROM {schema}.wallets WHERE wallet_id = ANY($1) ORDER BY wallet_id FOR UPDATE""",
+        SELECT {WALLET} FROM {schema}.wallets
+        WHERE wallet_id = ANY($1) ORDER BY wallet_id FOR UPDATE""",
     )
+
+
+def find_wallets(
+    connection: Connection, schema: str, wallet_ids: Sequence[int]
+) -> dict[int, WalletState]:
+    """Wallets as they are, for who only looks; those that do not exist are missing."""
+    rows = connection.exec_driver_sql(
+        f"SELECT {WALLET} FROM {schema}.wallets WHERE wallet_id = ANY(%s::bigint[])",
+        (array(wallet_ids),),
+    )
+    return {row[0]: WalletState(*row) for row in rows}
 
 
 def lock_wallets(
@@ -76,6 +87,16 @@ def lock_wallets(
         )
         rows = batch.rows(f"EXECUTE lock_{schema}(%s)", (ids,))
     return {row[0]: WalletState(*row) for row in rows}
+
+
+def note_enrolment(connection: Connection, schema: str, wallet_id: int, member_id: str) -> None:
+    """Let a wallet know when its member enrolled: some points expire by that."""
+    connection.exec_driver_sql(
+        f"INSERT INTO {schema}.wallets (wallet_id, enrol_date)"
+        " SELECT %s, (enrol_time AT TIME ZONE 'UTC')::date FROM public.members WHERE member_id = %s"
+        " ON CONFLICT (wallet_id) DO UPDATE SET enrol_date = excluded.enrol_date",
+        (wallet_id, member_id),
+    )
 
 
 def fence(connection: Connection, shard: int) -> None:
@@ -169,7 +190,7 @@ def receipt_texts(command: Command) -> list[str]:
 def draws_on_lots(command: Command, wallet: WalletState) -> bool:
     """Whether a command may change lots that are there, so that they must be read."""
     if isinstance(command, RecordSale):
-        return wallet.overdrawn > 0
+        return wallet.overdrawn > 0 or command.sale.tender_points > 0
     if isinstance(command, AdjustPoints):
         return command.points < 0 or wallet.overdrawn > 0
     return True

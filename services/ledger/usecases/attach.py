@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine
 
 from services.ledger.domain.documents import CardState
-from services.ledger.storage import directory
+from services.ledger.storage import directory, posting, shards
 from services.ledger.usecases import tiers
 from services.plumbing import outbox
 from services.plumbing.database import transaction
@@ -70,6 +70,8 @@ def own(
 ) -> None:
     """Give a wallet to a member, whose tiers count for it from now on."""
     directory.own(connection, wallet_id, member_id)
+    where = shards.schema(shards.shard_of(wallet_id, shards.count(connection)))
+    posting.note_enrolment(connection, where, wallet_id, member_id)
     tiers.copy_to_wallets(connection, [(wallet_id, member_id)])
     outbox.append(connection, "public", [announce(wallet_id, member_id, now)])
 

@@ -91,13 +91,18 @@ def _returns(connection: Connection, schema: str) -> Iterator[tuple[Document, Or
     """Returns with their sales as they were before each: less what earlier ones took."""
     sale_id = 0
     returned: dict[int, tuple[int, int]] = {}
+    given_back = 0
     for document, sold in audit_streams.returns(connection, schema):
         if document.original_id != sale_id:
-            sale_id, returned = document.original_id, {}
+            sale_id, returned, given_back = document.original_id, {}, 0
         if sold is None:
             yield document, None
             continue
-        yield document, msgspec.structs.replace(sold, returned=dict(returned))
+        yield (
+            document,
+            msgspec.structs.replace(sold, returned=dict(returned), given_back=given_back),
+        )
+        given_back += document.tender.points if document.tender is not None else 0
         # What cannot be read is reported with the document itself.
         with suppress(msgspec.MsgspecError):
             journal.add_returned(returned, document.lines_json)

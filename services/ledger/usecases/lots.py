@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from services.ledger.domain.documents import Hold, Lot
+from services.ledger.domain.lots import Hold, Lot
 from services.ledger.domain.refusals import HoldNotFound
-from services.ledger.storage import accounts, holds, lots
+from services.ledger.storage import accounts, holds, journal, lots
 from services.ledger.storage.lots import LotKey
 from services.ledger.storage.shards import schema, shard_of
 from services.ledger.usecases.read import Holding, by_schema
@@ -19,13 +19,17 @@ class Lots:
     engine: Engine
     shards: int
 
-    def wallet_to_spend(self, holding: Holding, points: int) -> int:
-        """The wallet of a holding to take points from: the first that has as many, else the first;
-        zero for a member without one.
+    def wallet_to_spend(self, holding: Holding, points: int, request_id: str) -> int:
+        """The wallet of a holding to take points from: the one that answered the request before,
+        else the first that has as many, else the first; zero for a member without one.
         """
         if len(holding.wallet_ids) < 2:
             return next(iter(holding.wallet_ids), 0)
         with transaction(self.engine) as connection:
+            for where, ids in by_schema(holding.wallet_ids, self.shards):
+                answered = journal.wallet_of_request(connection, where, ids, request_id)
+                if answered is not None:
+                    return answered
             available = {
                 wallet_id: balance.available
                 for where, ids in by_schema(holding.wallet_ids, self.shards)
@@ -38,7 +42,7 @@ class Lots:
         """Refuses: HoldNotFound."""
         where = schema(shard_of(wallet_id, self.shards))
         with transaction(self.engine) as connection:
-            found = holds.find_holds(connection, where, [(wallet_id, hold_id)])
+            found = holds.find_holds(connection, where, {(wallet_id, hold_id)})
         if not found:
             raise HoldNotFound("the wallet has no such hold")
         return found[0][1]

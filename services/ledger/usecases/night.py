@@ -37,16 +37,16 @@ class Nights:
 
         A later day stands for those before it. Refuses: DayNotOver.
         """
-        if cutoff_of(day) >= self.clock():
+        if cutoff_of(day) > self.clock():
             raise DayNotOver(f"{day} is not over")
         with transaction(self.engine) as connection:
-            newest = stored.newest(connection, step)
-            if newest is None or (newest.day, newest.done) < (day, True):
+            done_day = stored.done_day(connection, step)
+            if done_day is None or done_day < day:
                 return None
             return stored.find(connection, step, day) or DayDone(day, 0, 0, done=True)
 
     def due(self, step: Step, day: date, *, wallets_max: int) -> list[Command]:
-        """What is to be asked of the first wallets that have something due."""
+        """What is to be asked of some wallets that have something due; nothing where none has."""
         with transaction(self.engine) as connection:
             found: list[Command] = []
             for schema in schemas(connection):

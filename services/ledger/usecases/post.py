@@ -16,12 +16,13 @@ from services.ledger.domain.circumstances import (
     with_titles,
 )
 from services.ledger.domain.documents import (
+    ActivatePoints,
     AdjustPoints,
-    Burn,
     CapturePoints,
     Command,
     Document,
     DocumentType,
+    ExpirePoints,
     HoldPoints,
     Original,
     RecordReturn,
@@ -29,6 +30,7 @@ from services.ledger.domain.documents import (
     RefundPoints,
     ReleaseHold,
 )
+from services.ledger.domain.lots import Burn
 from services.ledger.domain.posting import decide
 from services.ledger.domain.returning import is_origin, original_of
 from services.ledger.domain.selling import NO_TIER
@@ -240,6 +242,8 @@ class _Batch:
             returned=returned,
             return_ids=(*original.return_ids, *(document.document_id for document in later)),
             voided=original.voided or any(d.type is d.type.VOID for d in later),
+            given_back=original.given_back
+            + sum(document.tender.points for document in later if document.tender is not None),
         )
 
     def _load_lots(
@@ -247,24 +251,46 @@ class _Batch:
         commands: Sequence[Command],
         originals: dict[tuple[int, str], Original],
     ) -> None:
-        drawing = {
-            command.wallet_id: self._wallets[command.wallet_id]
-            for command in commands
-            if posting.draws_on_lots(command, self._wallets[command.wallet_id])
-        }
+        drawing, aging = {}, {}
+        cutoff = 0
+        for command in commands:
+            wallet = self._wallets[command.wallet_id]
+            if isinstance(command, ActivatePoints | ExpirePoints):
+                aging[wallet.wallet_id] = wallet
+                cutoff = max(cutoff, command.business_time + 1)
+            elif posting.draws_on_lots(command, wallet):
+                drawing[wallet.wallet_id] = wallet
+        # A night looks at what is due alone: of a large programme that is a small part.
+        aging = {key: wallet for key, wallet in aging.items() if key not in drawing}
+        if aging:
+            connection, schema = self._transaction.connection, self._shard.schema
+            lots.load_due(connection, schema, aging, cutoff)
         if drawing:
-            documents = {original.document_id for original in originals.values()}
+            connection, schema = self._transaction.connection, self._shard.schema
+            documents = {
+                document_id
+                for original in originals.values()
+                for document_id in (original.document_id, *original.return_ids)
+            }
+            if documents:
+                lots.load_expired(connection, schema, drawing, documents)
+            documents |= {
+                part.lot[0]
+                for original in originals.values()
+                if original.tender is not None
+                for part in original.tender.parts
+            }
             documents |= {part.lot[0] for burn in self._burns.values() for part in burn.parts}
-            lots.load_lots(self._transaction.connection, self._shard.schema, drawing, documents)
+            lots.load_lots(connection, schema, drawing, documents)
 
     def _load_holds(self, commands: Sequence[Command]) -> None:
         """The holds and burns that commands are about."""
         asked = [c for c in commands if isinstance(c, CapturePoints | ReleaseHold)]
         connection, schema = self._transaction.connection, self._shard.schema
         if asked:
-            keys = [(command.wallet_id, command.hold_id) for command in asked]
+            keys = {(command.wallet_id, command.hold_id) for command in asked}
             holds.load_holds(connection, schema, self._wallets, keys)
-        refunds = [(c.wallet_id, c.burn_id) for c in commands if isinstance(c, RefundPoints)]
+        refunds = {(c.wallet_id, c.burn_id) for c in commands if isinstance(c, RefundPoints)}
         if refunds:
             self._burns = holds.find_burns(connection, schema, refunds)
 

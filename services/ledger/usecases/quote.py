@@ -11,7 +11,8 @@ from services.ledger.domain.basket import Sale
 from services.ledger.domain.circumstances import Circumstances, Limits, Rules
 from services.ledger.domain.documents import CardState, Document, Flag
 from services.ledger.domain.wallet import WalletState
-from services.ledger.storage import accounts, directory, policies, tiers
+from services.ledger.storage import directory, policies, tiers
+from services.ledger.storage.lots import wallets_with_lots
 from services.ledger.storage.shards import schema, shard_of
 from services.plumbing.database import transaction
 
@@ -35,17 +36,9 @@ class Quotes:
             wallet = WalletState(card.wallet_id if card else 0)
             if card is not None:
                 schema_of = schema(shard_of(card.wallet_id, self.shards))
-                found = accounts.balances(connection, schema_of, [card.wallet_id])
+                found = wallets_with_lots(connection, schema_of, [card.wallet_id])
                 held = tiers.tiers_at(connection, schema_of, card.wallet_id, sale.business_time)
-                balance = found.get(card.wallet_id, accounts.WalletBalance(card.wallet_id))
-                wallet = WalletState(
-                    card.wallet_id,
-                    balance.available,
-                    balance.pending,
-                    balance.qualifying,
-                    balance.lifetime,
-                    balance.overdrawn,
-                )
+                wallet = found.get(card.wallet_id, wallet)
         circumstances = Circumstances(rules, self.limits, self.clock(), lambda: 0, book)
         state = CardState(card.state) if card else CardState.ACTIVE
         unknown = card is None or not card.known

@@ -10,10 +10,12 @@ from sqlalchemy import Connection, Engine
 
 from services.ledger.domain.checking import check_document
 from services.ledger.domain.circumstances import Rules, with_titles
-from services.ledger.domain.documents import Document, DocumentType, Entry, Lot, LotUse
+from services.ledger.domain.documents import Document, DocumentType, Entry
+from services.ledger.domain.lots import Lot, LotUse
 from services.ledger.domain.policy import Rule
+from services.ledger.domain.proposals import Proposal
 from services.ledger.domain.refusals import EntryNotFound, WalletNotFound
-from services.ledger.storage import accounts, directory, journal, policies
+from services.ledger.storage import accounts, directory, journal, policies, proposals
 from services.ledger.storage import lots as stored_lots
 from services.ledger.storage.accounts import WalletBalance
 from services.ledger.storage.journal import DocumentKey, Period, Posted, StatementKey
@@ -48,6 +50,8 @@ class Explanation:
     lots: Sequence[tuple[LotUse, Lot]]
     recomputed: int
     agrees: bool
+    # What an adjustment was before a second person approved it.
+    proposal: Proposal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,10 @@ class Reading:
             lots = stored_lots.lot_uses_of(connection, where, document_id, ordinal)
             original = journal.original_before(connection, where, document)
             sale = document if document.type is DocumentType.SALE else None
-            if document.original_id:
+            proposal = None
+            if document.type is DocumentType.ADJUSTMENT:
+                proposal = proposals.of_request(connection, wallet_id, document.request_id)
+            if original is not None:
                 found = journal.documents(connection, where, [document.original_id])
                 sale = found[document.original_id].document
         check = check_document(document, original, rules)
@@ -175,6 +182,7 @@ class Reading:
             lots=lots,
             recomputed=expected[0] if expected else entry.points,
             agrees=not check.problems,
+            proposal=proposal,
         )
 
     def programme_accounts(self) -> dict[tuple[int, int], int]:

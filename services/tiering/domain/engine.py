@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from services.tiering.domain.bars import Bars, lifetime_measures
+from services.tiering.domain.bars import Bars, lifetime_measures, window_measures
 from services.tiering.domain.calendar import Anniversaries
 from services.tiering.domain.columns import (
     LONG_AGO,
@@ -60,6 +60,11 @@ def rows_needed_to_replay(rule_set: RuleSet, from_day: int) -> int:
     if lifetime_requirements(rule_set):
         return LONG_AGO
     return first_day_counted(rule_set.window, from_day)
+
+
+def measures_needed(rule_set: RuleSet) -> set[Measure]:
+    """Which sums of a day replay() looks at."""
+    return {*window_measures(rule_set), *lifetime_measures(rule_set)}
 
 
 def advance(

@@ -91,6 +91,10 @@ class RowsByDay:
         stop = min(max(last + 1 - self._first_day, start), days)
         return slice(self._bounds[start], self._bounds[stop])
 
+    def days(self, where: slice) -> Int64s:
+        days = np.arange(self._first_day, self._first_day + len(self._bounds) - 1)
+        return np.repeat(days, np.diff(self._bounds))[where]
+
     def members(self, where: slice) -> Int64s:
         return self._member[where]
 
@@ -188,12 +192,11 @@ class WindowSums:
         begun: Int64s = np.full(self._count, first, np.int64)
         if not isinstance(self._window, RollingMonths | CalendarYear):
             begun = self._anniversaries.first_days(everybody, self._first_day)
-        for day in range(first, self._first_day):
-            where = self._rows.between(day, day)
-            members = self._rows.members(where)
-            counts = (self.counted_from[members] <= day) & (begun[members] <= day)
-            for column, amounts in zip(self.columns, self._rows.columns(where), strict=True):
-                column[members] += np.where(counts, amounts, 0)
+        where = self._rows.between(first, self._first_day - 1)
+        members, days = self._rows.members(where), self._rows.days(where)
+        counts = (self.counted_from[members] <= days) & (begun[members] <= days)
+        for column, amounts in zip(self.columns, self._rows.columns(where), strict=True):
+            np.add.at(column, members[counts], amounts[counts])
         holders = np.flatnonzero(self.carried_day >= begun)
         for measure, column in zip(self.measures, self.columns, strict=True):
             column[holders] += self.carried[measure][holders]

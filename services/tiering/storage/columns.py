@@ -1,7 +1,8 @@
 """Columns of numbers out of the database and into it, without a Python object a value."""
 
 import io
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -38,6 +39,41 @@ def copy_columns(connection: Connection, query: str, types: Mapping[str, str]) -
         raise ValueError("a row with a null, or of other types than were named")
     rows = np.frombuffer(data, layout, count=count, offset=HEADER_BYTES)
     return {name: rows[name].astype(np.dtype(kind)) for name, kind in types.items()}
+
+
+def copy_packed_columns(
+    connection: Connection, source: str, types: Mapping[str, str], *, by: str
+) -> Columns:
+    """Many rows of a source, "table WHERE ...", in any order; no value is null.
+
+    The server packs the values of a column into one for all rows with the same `by`, an int: a row
+    of its own costs the driver ten times what is in it. Not for a green connection.
+    """
+    packed = ", ".join(f"string_agg(int{kind[1]}send({name}), '')" for name, kind in types.items())
+    data = _copy(connection, f"SELECT {by}, {packed} FROM {source} GROUP BY {by}")
+    groups = list(_fields(data, 1 + len(types)))
+    columns = {
+        name: np.frombuffer(b"".join([group[place] for group in groups]), f">{kind}").astype(kind)
+        for place, (name, kind) in enumerate(types.items(), 1)
+    }
+    keys = np.frombuffer(b"".join([group[0] for group in groups]), ">i4").astype("i4")
+    width = np.dtype(next(iter(types.values()))).itemsize
+    columns[by] = np.repeat(keys, [len(group[1]) // width for group in groups])
+    return columns
+
+
+def _fields(data: memoryview, count: int) -> Iterator[list[memoryview]]:
+    """The rows of a COPY, each as its fields' bytes."""
+    place, end = HEADER_BYTES, len(data) - TRAILER_BYTES
+    while place < end:
+        place += 2
+        row = []
+        for _ in range(count):
+            (length,) = struct.unpack_from(">i", data, place)
+            place += 4
+            row.append(data[place : place + length])
+            place += length
+        yield row
 
 
 def _select_columns(connection: Connection, query: str, types: Mapping[str, str]) -> Columns:

@@ -1,5 +1,6 @@
 """What the engine computes from: members' days, grants and enrolments, as columns."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from services.tiering.domain.columns import Assignments, Int32s, Int64s, MemberDays
-from services.tiering.storage.columns import Columns, copy_columns, literal
+from services.tiering.domain.rules import Measure
+from services.tiering.storage.columns import Columns, copy_columns, copy_packed_columns, literal
 
 # With plain keys and few rows each, the planner's guess at how many there are is worth nothing.
 BY_INDEX = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
@@ -20,7 +22,9 @@ ACTIVITY_COLUMNS = {
     "base_points": "i8",
     "base_points_before": "i8",
 }
-LISTED = ", ".join(ACTIVITY_COLUMNS)
+
+
+MEASURED = {Measure.POINTS: "points", Measure.SPEND: "spend_minor", Measure.VISITS: "visits"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,21 @@ def of_members(connection: Connection, group_id: int, numbers: Int32s, *, from_d
     return _history(connection, group_id, rows, people)
 
 
-def of_slice(connection: Connection, group_id: int, number: int, *, from_day: int) -> History:
-    """What the members of a slice did from a day on."""
-    rows = copy_columns(
+def of_slice(
+    connection: Connection,
+    group_id: int,
+    number: int,
+    *,
+    from_day: int,
+    measures: Collection[Measure] = tuple(Measure),
+) -> History:
+    """What the members of a slice did from a day on; measures that are not named are zero."""
+    left_out = {"day", *(MEASURED[measure] for measure in Measure if measure not in measures)}
+    rows = copy_packed_columns(
         connection,
-        f"SELECT {LISTED} FROM activity WHERE slice = {number} AND day >= {from_day}",
-        ACTIVITY_COLUMNS,
+        f"activity WHERE slice = {number} AND day >= {from_day}",
+        {name: kind for name, kind in ACTIVITY_COLUMNS.items() if name not in left_out},
+        by="day",
     )
     people = copy_columns(
         connection,
@@ -81,18 +94,19 @@ def _history(connection: Connection, group_id: int, rows: Columns, people: Colum
 
 
 def member_days(rows: Columns, numbers: Int32s) -> MemberDays:
-    """Rows of activity, in any order, summed by member and day."""
+    """Rows of activity, in any order, summed by member and day; a column not there is zero."""
     places = np.zeros(numbers[-1] + 1 if len(numbers) else 0, np.int64)
     places[numbers] = np.arange(len(numbers))
     keys = (places[rows["member"]] << 32) + rows["day"]
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     keys = keys[order]
     first = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1)) if len(keys) else keys
     bases, offsets = _baskets(rows, order, keys, first)
 
     def sums(name: str) -> Int64s:
-        values = rows[name][order].astype(np.int64)
-        return np.add.reduceat(values, first) if len(first) else values
+        if name not in rows or not len(first):
+            return np.zeros(len(first), np.int64)
+        return np.add.reduceat(rows[name][order].astype(np.int64), first)
 
     return MemberDays(
         member=(keys[first] >> 32).astype(np.int32),
@@ -132,22 +146,25 @@ def _without(
     # Few days lose a basket, and to pair off is dear: the others' are left alone.
     losing = np.zeros(max(groups.max(initial=0), gone_groups.max()) + 1, np.bool_)
     losing[gone_groups] = True
-    asked = losing[groups]
-    left_groups, left_bases = _paired_off(groups[asked], bases[asked], gone_groups, gone)
-    groups = np.concatenate([groups[~asked], left_groups])
-    order = np.argsort(groups, kind="stable")
-    return groups[order], np.concatenate([bases[~asked], left_bases])[order]
+    asked = np.flatnonzero(losing[groups])
+    left = np.ones(len(groups), np.bool_)
+    left[asked[_paired_off(groups[asked], bases[asked], gone_groups, gone)]] = False
+    return groups[left], bases[left]
 
 
-def _paired_off(
-    groups: Int64s, bases: Int64s, gone_groups: Int64s, gone: Int64s
-) -> tuple[Int64s, Int64s]:
-    pairs = np.stack([np.concatenate([groups, gone_groups]), np.concatenate([bases, gone])])
-    signs = np.concatenate([np.ones(len(bases), np.int64), -np.ones(len(gone), np.int64)])
-    unique, place = np.unique(pairs, axis=1, return_inverse=True)
-    left = np.bincount(place.ravel(), weights=signs, minlength=unique.shape[1])
-    times = np.maximum(left, 0).astype(np.int64)
-    return np.repeat(unique[0], times), np.repeat(unique[1], times)
+def _paired_off(groups: Int64s, bases: Int64s, gone_groups: Int64s, gone: Int64s) -> Int64s:
+    """The places of the baskets that are gone."""
+    pairs = np.stack([np.concatenate([gone_groups, groups]), np.concatenate([gone, bases])])
+    order = np.lexsort(pairs)
+    pairs = pairs[:, order]
+    begins = np.flatnonzero(np.concatenate([[True], (pairs[:, 1:] != pairs[:, :-1]).any(axis=0)]))
+    # The sort is stable: of each pair those that are gone come first, then as many that stood.
+    is_gone = order < len(gone)
+    times = np.add.reduceat(is_gone.astype(np.int64), begins)
+    nth = np.arange(len(order)) - np.repeat(begins, np.diff(begins, append=len(order)))
+    times = np.repeat(times, np.diff(begins, append=len(order)))
+    chosen: Int64s = order[~is_gone & (nth < 2 * times)] - len(gone)
+    return chosen
 
 
 def _grants(connection: Connection, group_id: int, numbers: Int32s) -> Assignments:

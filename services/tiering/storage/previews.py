@@ -19,6 +19,8 @@ from services.tiering.storage.columns import copy_rows
 
 # A slice of ten million members, sorted on a slow disk.
 STATEMENT_SECONDS_MAX = 600
+# A slice of a million members is packed in as much; what is beyond goes by way of the disk.
+WORK_MEMORY = "256MB"
 CLAIM_SECONDS_MAX = 2.0
 CLAIM_POLL_SECONDS = 0.05
 
@@ -124,7 +126,8 @@ def take_snapshot(connection: Connection) -> None:
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;"
         f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS_MAX}s';"
         # One core; the others are the tills'.
-        "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off"
+        "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off;"
+        f"SET LOCAL work_mem = '{WORK_MEMORY}'"
     )
 
 

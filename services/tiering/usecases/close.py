@@ -43,6 +43,8 @@ def close_day(database: Engine, day: int, *, announcer: Announcer, now: datetime
                 raise TooManyOpenDays(day - following, OPEN_DAYS_MAX)
             _close(connection, following, announcer, now)
         closed += 1
+        if following == day:
+            return closed
 
 
 def first_open_day(database: Engine) -> int | None:

@@ -23,7 +23,7 @@ from services.tiering.domain.preview import (
     without_tiers,
 )
 from services.tiering.domain.refusals import PreviewUnderWay, ReplayAfterEffect
-from services.tiering.domain.rules import RuleSet
+from services.tiering.domain.rules import Measure, RuleSet
 from services.tiering.storage import grants, histories, members, previews, rule_sets
 from services.tiering.storage.histories import History
 from services.tiering.storage.previews import Mover, Preview
@@ -101,11 +101,7 @@ def compute_preview(reading: Engine, writing: Engine, preview_id: UUID) -> None:
             previews.take_snapshot(connection)
             preview = previews.read(connection, preview_id)
             in_force, draft = _sides(connection, preview)
-            from_day = min(
-                engine.rows_needed_to_replay(side.rule_set, side.from_day)
-                for side in (in_force, draft)
-            )
-            read = partial(histories.of_slice, connection, preview.group_id, from_day=from_day)
+            read = _reader(connection, preview, in_force, draft)
             done = previews.done(connection, preview_id)
             for number, history in _read_ahead(read, [n for n in preview.slices if n not in done]):
                 part, movers = preview_slice(
@@ -117,6 +113,20 @@ def compute_preview(reading: Engine, writing: Engine, preview_id: UUID) -> None:
                     effective_day=preview.effective_day,
                 )
                 _keep(writing, preview, number, part, movers, history, in_force.rule_set)
+
+
+def _reader(
+    connection: Connection, preview: Preview, in_force: Replayed, draft: Replayed
+) -> Callable[[int], History]:
+    """Reads of a slice what either side looks at."""
+    sides = (in_force, draft)
+    return partial(
+        histories.of_slice,
+        connection,
+        preview.group_id,
+        from_day=min(engine.rows_needed_to_replay(s.rule_set, s.from_day) for s in sides),
+        measures=set[Measure]().union(*(engine.measures_needed(s.rule_set) for s in sides)),
+    )
 
 
 def _read_ahead(

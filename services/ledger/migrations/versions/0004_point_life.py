@@ -22,6 +22,8 @@ SHARD = """
         ADD COLUMN enrol_date date;
     ALTER TABLE {schema}.journal
         ADD COLUMN held bigint NOT NULL DEFAULT 0,
+        -- The points that a sale was paid with, or that a return gave back of them.
+        ADD COLUMN tender json,
         DROP CONSTRAINT journal_type_check,
         ADD CONSTRAINT journal_type_check CHECK (type BETWEEN 1 AND 11);
     ALTER TABLE {schema}.lots
@@ -31,7 +33,8 @@ SHARD = """
         ADD COLUMN inactive_months smallint NOT NULL DEFAULT 0,
         ADD CONSTRAINT lots_held_check CHECK (held BETWEEN 0 AND remaining),
         ADD CONSTRAINT lots_pending_check CHECK (NOT pending OR held = 0);
-    CREATE INDEX lots_pending ON {schema}.lots (available_time) WHERE pending;
+    CREATE INDEX lots_pending ON {schema}.lots (available_time)
+        WHERE pending AND remaining > 0;
     CREATE INDEX lots_expiring ON {schema}.lots (expire_time)
         WHERE remaining > 0 AND expire_time IS NOT NULL;
     -- Points given back stand against the lot as a use below zero.

@@ -1,0 +1,121 @@
+"""Adjustments by people on their way into the journal: at once, or when a second person agreed."""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from services.ledger.domain.basket import MICROS_PER_SECOND
+from services.ledger.domain.documents import AdjustPoints, Document
+from services.ledger.domain.proposals import Decision, Proposal, adjustment, points_allowed
+from services.ledger.shards import Shards
+from services.ledger.usecases.proposals import Proposals
+from services.plumbing.errors import Refused
+
+LOOK_EVERY_SECONDS = 5.0
+# Who approved applies it meanwhile.
+LEFT_ALONE = 5 * MICROS_PER_SECOND
+AT_ONCE_MAX = 100
+
+logger = logging.getLogger(__name__)
+
+
+class Adjusting:
+    def __init__(self, shards: Shards, proposals: Proposals, limits: Mapping[str, int]) -> None:
+        """limits are the points that each role may give or take alone."""
+        self._shards = shards
+        self._proposals = proposals
+        self._limits = limits
+
+    async def adjust(
+        self, asked: AdjustPoints, *, roles: Iterable[str], business_time: int | None
+    ) -> Document | Proposal:
+        """Post an adjustment, or keep it as a proposal where the roles do not allow as much.
+        Refuses: what the ledger refuses, RequestIdReused.
+        """
+        proposal = await asyncio.to_thread(
+            self._proposals.propose,
+            asked,
+            allowed=points_allowed(roles, self._limits),
+            business_time=business_time,
+        )
+        return proposal or await self._shards.post_one(asked)
+
+    async def reject(self, proposal_id: int, decision: Decision) -> Proposal:
+        """Refuses: ProposalNotFound, OwnProposal, ProposalDecided, RequestIdReused."""
+        return await asyncio.to_thread(self._proposals.decide, proposal_id, decision)
+
+    async def approve(self, proposal_id: int, decision: Decision) -> tuple[Proposal, Document]:
+        """Decide first, then apply: what is approved is applied for certain, if need be later by
+        ApprovedProposals. Refuses: what reject does, and what the ledger refuses.
+        """
+        proposal = await asyncio.to_thread(self._proposals.decide, proposal_id, decision)
+        return await self.apply(proposal)
+
+    async def apply(self, proposal: Proposal) -> tuple[Proposal, Document]:
+        """Post what was approved; again, it answers what it did the first time. A refusal that
+        will not pass is noted. Refuses: what the ledger refuses.
+        """
+        try:
+            document = await self._shards.post_one(adjustment(proposal))
+        except Refused as refusal:
+            if not refusal.retryable:
+                await asyncio.to_thread(
+                    self._proposals.note_failure, proposal.proposal_id, refusal.reason
+                )
+            raise
+        noted = await asyncio.to_thread(
+            self._proposals.note_document, proposal.proposal_id, document.document_id
+        )
+        return noted, document
+
+
+class ApprovedProposals:
+    """Applies what was approved by a server that died over it; several servers may do so."""
+
+    def __init__(
+        self,
+        adjusting: Adjusting,
+        proposals: Proposals,
+        *,
+        every_seconds: float = LOOK_EVERY_SECONDS,
+    ) -> None:
+        self._adjusting = adjusting
+        self._proposals = proposals
+        self._every_seconds = every_seconds
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._every_seconds)
+            try:
+                applied = await self.apply()
+            except SQLAlchemyError as error:
+                # The database is away; the proposals wait.
+                logger.warning("approved proposals wait: %s", type(error).__name__)
+                continue
+            if applied:
+                logger.info("%d approved proposals applied", applied)
+
+    async def apply(self, *, older_than: int = LEFT_ALONE) -> int:
+        """Apply what was approved and left; answers how many became adjustments."""
+        found = await asyncio.to_thread(
+            self._proposals.unapplied, older_than=older_than, limit=AT_ONCE_MAX
+        )
+        applied = 0
+        for proposal in found:
+            try:
+                await self._adjusting.apply(proposal)
+            except (Refused, SQLAlchemyError) as error:
+                # It failed for good, or is tried again; the others do not wait for it.
+                logger.warning("an approved proposal is not applied: %s", type(error).__name__)
+            else:
+                applied += 1
+        return applied

@@ -1,0 +1,66 @@
+"""A use case that is committed in batches, by a thread and a connection of its own."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+from sqlalchemy import Engine
+
+from services.plumbing.database import engine
+from services.plumbing.errors import DatabaseDown, Refused
+from services.plumbing.group_commit import GroupCommitter, QueueIsFull
+from services.plumbing.settling import CommitUnknown, settle
+from services.rewards.domain.refusals import QueueFull
+
+BATCH_MAX = 200
+QUEUE_MAX = 4_000
+# A batch looks a few rows up by their keys, in tables whose statistics are always behind.
+BY_INDEX_ONLY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+
+Command = TypeVar("Command")
+Answer = TypeVar("Answer")
+
+
+class Batched(Generic[Command, Answer]):
+    """Whatever is asked while a batch is committed goes into the next. Used from one event loop."""
+
+    def __init__(
+        self,
+        database_url: str,
+        commit: Callable[[Engine, Sequence[Command]], Sequence[Answer | Refused]],
+    ) -> None:
+        """commit is one transaction that does no harm when it is done again.
+
+        It answers each command, or why that one alone is refused.
+        """
+        self._engine = engine(database_url, pool_size=1, settings=BY_INDEX_ONLY, checks_first=False)
+        self._commit = commit
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._queue: GroupCommitter[Command, Answer | Refused] = GroupCommitter(
+            self._settle, batch_max=BATCH_MAX, queue_max=QUEUE_MAX
+        )
+
+    async def do(self, command: Command) -> Answer:
+        """Refuses: QueueFull, DatabaseDown, and whatever the use case answers for this one."""
+        try:
+            submitted = self._queue.submit([command])
+        except QueueIsFull:
+            raise QueueFull from None
+        answer = (await submitted)[0]
+        if isinstance(answer, CommitUnknown):
+            raise DatabaseDown
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        """Commit what is queued, then end."""
+        await self._queue.close()
+        await asyncio.to_thread(self._thread.shutdown)
+        self._engine.dispose()
+
+    async def _settle(self, commands: Sequence[Command]) -> Sequence[Answer | Refused | Exception]:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, settle, lambda batch: self._commit(self._engine, batch), commands
+        )

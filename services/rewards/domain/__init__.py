@@ -1,0 +1,1 @@
+"""Rewards, vouchers and codes: pure decisions."""

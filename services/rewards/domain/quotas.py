@@ -1,0 +1,103 @@
+"""How many of a reward may be taken: in all, on a day, in a store, by a member in a period.
+
+All are counted alike. A quota's key says of what it is; who takes a piece takes one of each of the
+quotas that it falls under, or none at all.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+from uuid import UUID
+
+from services.plumbing.errors import Refused
+from services.rewards.domain.periods import first_day
+from services.rewards.domain.refusals import MemberLimitReached, OutOfStock
+from services.rewards.domain.rewards import MemberLimit, Period, StockSettings
+
+
+class QuotaKind(StrEnum):
+    """What a quota is of; a member's are one for each period."""
+
+    TOTAL = "total"
+    DAY = "day"
+    STORE = "store"
+    MEMBER_DAY = "member_day"
+    MEMBER_WEEK = "member_week"
+    MEMBER_MONTH = "member_month"
+    MEMBER_YEAR = "member_year"
+    MEMBER_EVER = "member_ever"
+
+
+STOCK = (QuotaKind.TOTAL, QuotaKind.DAY, QuotaKind.STORE)
+MEMBER_KINDS: Mapping[Period, QuotaKind] = {
+    period: QuotaKind(f"member_{period}") for period in Period
+}
+PERIODS: Mapping[QuotaKind, Period] = {kind: period for period, kind in MEMBER_KINDS.items()}
+# What never begins anew has begun then.
+ALWAYS = date.min
+
+
+class QuotaKey(NamedTuple):
+    """Their order is the order in which they are locked."""
+
+    reward_id: str
+    kind: QuotaKind
+    # The store or the member; empty for the others.
+    holder: str
+    # The first of the days it counts; ALWAYS where it never begins anew.
+    first_day: date
+
+
+# What is allowed of each quota that a redemption falls under.
+Claim: TypeAlias = Mapping[QuotaKey, int]
+
+
+def claim(
+    reward_id: str,
+    stock: StockSettings,
+    limits: Iterable[MemberLimit],
+    *,
+    member_id: UUID,
+    store: str,
+    day: date,
+) -> Claim:
+    """The quotas that a redemption on a day (UTC) falls under."""
+    found: dict[QuotaKey, int] = {}
+    if stock.total is not None:
+        found[QuotaKey(reward_id, QuotaKind.TOTAL, "", ALWAYS)] = stock.total
+    if stock.per_day is not None:
+        found[QuotaKey(reward_id, QuotaKind.DAY, "", day)] = stock.per_day
+    if store in stock.stores:
+        found[QuotaKey(reward_id, QuotaKind.STORE, store, ALWAYS)] = stock.stores[store]
+    for limit in limits:
+        begin = first_day(limit.period, day)
+        kind = MEMBER_KINDS[limit.period]
+        found[QuotaKey(reward_id, kind, str(member_id), begin)] = limit.most
+    return found
+
+
+def take(claims: Iterable[Claim], taken: Mapping[QuotaKey, int]) -> list[Refused | None]:
+    """Who gets a piece, in this order, beside what is taken already: None, or why not."""
+    running = dict(taken)
+    answers: list[Refused | None] = []
+    for wanted in claims:
+        answers.append(_lacking(wanted, running))
+        if answers[-1] is None:
+            for key in wanted:
+                running[key] += 1
+    return answers
+
+
+def pieces(taken: Iterable[Collection[QuotaKey]]) -> dict[QuotaKey, int]:
+    """How many of each quota these are who take a piece of several."""
+    return dict(Counter(key for keys in taken for key in keys))
+
+
+def _lacking(wanted: Claim, taken: Mapping[QuotaKey, int]) -> Refused | None:
+    for key, allowed in wanted.items():
+        if taken[key] >= allowed:
+            period = PERIODS.get(key.kind)
+            return OutOfStock(key.kind) if period is None else MemberLimitReached(period, allowed)
+    return None

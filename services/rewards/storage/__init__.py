@@ -1,0 +1,1 @@
+"""Rows of the catalogue, the vouchers and the people."""
