@@ -28,8 +28,8 @@ SCOPES = (
     *("points.adjust", "rewards.write", "rewards.publish", "rewards.redeem", "days.write"),
 )
 TOKEN_SECONDS = 7_200
-# No day closes by itself while something is measured.
-NO_NIGHT = {"LOYALTY_NIGHT": "no"}
+# No day closes by itself while something is measured, and members get points for it by hand.
+ENVIRONMENT = {"LOYALTY_NIGHT": "no", "LEDGER_ADJUSTMENT_LIMITS": '{"*": 1000000000}'}
 DURABILITY = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 
@@ -97,7 +97,7 @@ def fresh_subject(
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="loyalty-bench-")))
         _set(directory, database_settings)
         platform = stack.enter_context(
-            running_platform(directory, amqp_url=amqp_url, environment=NO_NIGHT)
+            running_platform(directory, amqp_url=amqp_url, environment=ENVIRONMENT)
         )
         token = _token(platform)
         database_url = platform.database_urls[LEDGER]

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import events_pb2 as ledger_events
-from loyalty.ledger.v1 import point_of_sale_pb2
+from loyalty.ledger.v1 import ledger_pb2, point_of_sale_pb2
 from loyalty.members.v1 import events_pb2 as members_events
 from nameko.events import event_handler
 from plumbing.v1 import envelope_pb2
@@ -48,6 +48,19 @@ def day_of(time: Timestamp) -> int:
     return to_day(time.ToDatetime(tzinfo=UTC).date())
 
 
+# Documents that change nothing a tier measures: points held, spent, given back or grown old.
+NOT_COUNTED = frozenset(
+    {
+        ledger_pb2.ENTRY_TYPE_HOLD,
+        ledger_pb2.ENTRY_TYPE_BURN,
+        ledger_pb2.ENTRY_TYPE_RELEASE,
+        ledger_pb2.ENTRY_TYPE_ACTIVATION,
+        ledger_pb2.ENTRY_TYPE_EXPIRY,
+        ledger_pb2.ENTRY_TYPE_REFUND,
+    }
+)
+
+
 class TieringReactions:
     """A nameko service; each reaction applies one event in one transaction."""
 
@@ -59,14 +72,15 @@ class TieringReactions:
         with apply(self.database, self.name, envelope, ledger_events.EntriesPosted) as received:
             if received:
                 connection, event = received
-                times = [posted.business_time_micros for posted in event.documents]
-                apply_movements(
-                    connection,
-                    [movement(posted) for posted in event.documents],
-                    at_micros=max(times, default=0),
-                    announcer=events,
-                    now=datetime.now(UTC),
-                )
+                counted = [posted for posted in event.documents if posted.type not in NOT_COUNTED]
+                if counted:
+                    apply_movements(
+                        connection,
+                        [movement(posted) for posted in counted],
+                        at_micros=max(posted.business_time_micros for posted in counted),
+                        announcer=events,
+                        now=datetime.now(UTC),
+                    )
                 DOCUMENTS_APPLIED.inc(len(event.documents))
 
     @event_handler("ledger", "loyalty.ledger.v1.WalletAttached")  # type: ignore[untyped-decorator]

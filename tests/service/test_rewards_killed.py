@@ -67,7 +67,8 @@ async def test_killed_at_every_step_it_ends_complete_or_undone(
     with pytest.MonkeyPatch.context() as patching:
         # Nobody sees to what is left behind before a server is back.
         patching.setattr(recoverer, "EVERY_SECONDS", NEVER_SECONDS)
-        left = {death: await _die(desk, death, tokens) for death in deaths()}
+        dead = await asyncio.gather(*(_die(desk, death, tokens) for death in deaths()))
+    left = dict(zip(deaths(), dead, strict=True))
     started = time.monotonic()
     await serve("rewards", **desk.settings)
     found = {death: await _end(desk, each, started) for death, each in left.items()}

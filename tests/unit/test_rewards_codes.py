@@ -8,6 +8,8 @@ from services.rewards.domain import codes
 from services.rewards.domain.codes import ALPHABET, generate, is_mistyped, normalised
 
 CODES = [normalised(generate()) for _ in range(20)]
+# Codes are random, and tests are told apart by their names.
+PLACES = [f"code {place}" for place in range(20)]
 
 
 def test_code_is_twenty_letters_in_groups_of_five() -> None:
@@ -35,19 +37,19 @@ def test_case_hyphens_and_spaces_do_not_matter() -> None:
     assert normalised(f" {code.lower().replace('-', ' - ')}\t") == normalised(code)
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", CODES, ids=PLACES)
 def test_code_of_ours_is_not_mistyped(code: str) -> None:
     assert not is_mistyped(code)
 
 
-@pytest.mark.parametrize("code", CODES[:5])
+@pytest.mark.parametrize("code", CODES[:5], ids=PLACES[:5])
 def test_every_wrong_letter_is_noticed(code: str) -> None:
     for position in range(len(code)):
         for letter in set(ALPHABET) - {code[position]}:
             assert is_mistyped(code[:position] + letter + code[position + 1 :])
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", CODES, ids=PLACES)
 def test_every_two_swapped_letters_are_noticed(code: str) -> None:
     for one, other in combinations(range(len(code)), 2):
         if code[one] != code[other]:

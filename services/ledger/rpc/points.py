@@ -22,6 +22,7 @@ from services.ledger.shards import Shards
 from services.ledger.storage.lots import LotKey
 from services.ledger.usecases.lots import Lots
 from services.ledger.usecases.plan_expiry import ExpiryPlans
+from services.ledger.usecases.read import Holding
 from services.plumbing.auth import current_caller
 from services.plumbing.grpc_calls import Context
 from services.plumbing.pages import page_size, page_token, read_page_token
@@ -46,9 +47,7 @@ class Points(points_pb2_grpc.PointsServiceServicer):
         """Of a member with several wallets the first that has so many points."""
         holding = await self._holdings.find(request.wallet)
         request_id = request.request_id.lower()
-        wallet_id = await asyncio.to_thread(
-            self._lots.wallet_to_spend, holding, request.points, request_id
-        )
+        wallet_id = await self._wallet_to_spend(holding, request.points, request_id)
         given_time = messages.micros(request.business_time)
         life_seconds = request.life_seconds or HOLD_LIFE_SECONDS
         document = await self._shards.post_one(
@@ -73,6 +72,12 @@ class Points(points_pb2_grpc.PointsServiceServicer):
             hold=write_hold(wallet_id, hold_of(document)),
             balance=messages.write_balance(document.balance),
         )
+
+    async def _wallet_to_spend(self, holding: Holding, points: int, request_id: str) -> int:
+        """The wallet of a holding to take points from; only of several the database is asked."""
+        if len(holding.wallet_ids) == 1:
+            return holding.wallet_ids[0]
+        return await asyncio.to_thread(self._lots.wallet_to_spend, holding, points, request_id)
 
     async def CapturePoints(
         self,
