@@ -3,8 +3,8 @@
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
+from typing import Any
 
 import grpc
 from loyalty.ledger.v1 import events_pb2, ledger_pb2, ledger_pb2_grpc
@@ -43,18 +43,14 @@ async def enrol_all(programme: Programme) -> list[str]:
     return ids
 
 
-@contextmanager
-def bus_stuck_at(programme: Programme, member_id: str) -> Iterator[None]:
-    """While the block runs, no event of a member can be applied."""
+def bus_stuck_at(programme: Programme, member_id: str) -> Any:
+    """A connection until whose end no event of a member can be applied."""
     connection = connect(programme.ledger_url)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_advisory_xact_lock(hashtextextended('member ' || %s, 0))", (member_id,)
-            )
-        yield
-    finally:
-        connection.close()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('member ' || %s, 0))", (member_id,)
+        )
+    return connection
 
 
 async def available(programme: Programme, member_ids: list[str]) -> list[int]:
@@ -82,11 +78,16 @@ async def test_bus_killed_in_the_middle_of_events_attaches_each_card_once(
         pass
     programme.process("bus").suspend()
     members = await enrol_all(programme)
-    programme.process("bus").resume()
-    for number in DIES_AT:
-        with bus_stuck_at(programme, members[number]):
+    with ExitStack() as ends:
+        # All at first: a bus that goes on must not have passed the next before it is locked.
+        stuck = [bus_stuck_at(programme, members[number]) for number in DIES_AT]
+        for each in stuck:
+            ends.callback(each.close)
+        programme.process("bus").resume()
+        for each in stuck:
             await until(lambda: programme.sessions_waiting() == 1, RESTART_SECONDS_MAX)
             await asyncio.to_thread(programme.end, "bus")
+            each.close()
     await until(lambda: programme.count(applied) == before + EVENTS, RESTART_SECONDS_MAX)
     assert programme.restarts("bus") == restarts + len(DIES_AT)
     assert programme.count("SELECT count(*) FROM inbox_parked") == 0

@@ -90,7 +90,7 @@ def test_till_in_javascript_needs_the_contract_alone(packages: Path, programme: 
     }
     assert back["sale"] == sold["sale"]
     assert points(back) == [("base", kind, -13) for kind in BOTH_KINDS]
-    assert back["balance"] == {"available": 3, "pending": 0, "qualifying": 3}
+    assert back["balance"] == {"available": 3, "pending": 0, "qualifying": 3, "held": 0}
     effects = recorded(programme.ledger_url, [CARD_TOKEN])
     assert sorted(effect.available for effect in effects) == [3, 16]
     assert run_audit(programme.ledger_url).ok
