@@ -23,7 +23,7 @@ from services.cli.demo.failure import ReplayError
 from services.cli.demo.preparation import PreparedDay, prepared_days
 from services.cli.demo.progress import ClosedDays, ProgressFile
 from services.cli.demo.redeeming import RedeemDays, Shoppers, members_by_household
-from services.cli.demo.replay import CloseStep, publish_policies, replay_days
+from services.cli.demo.replay import CloseStep, publish_policies, replay_days, together
 from services.cli.demo.results import read_results
 from services.cli.demo.tier_results import read_tier_results
 from services.cli.demo.tiers import TierDays, publish_classic
@@ -144,11 +144,12 @@ def _replay(platform: RunningPlatform, days: Iterable[PreparedDay]) -> None:
         tier_days,
         redeem_days,
         points_steps,
+        # No tier changes what a household gets, and nothing it gets changes a tier.
+        together(redeem_days, tier_days) as redeem_and_decide,
         Tills(shoppers, ledger_address=platform.grpc_address("ledger"), token=token) as tills,
     ):
         steps: list[CloseStep] = [
-            redeem_days,
-            tier_days,
+            redeem_and_decide,
             points_steps[EXPIRE_LOTS].close,
             ClosedDays(ProgressFile(platform.data_dir)),
         ]

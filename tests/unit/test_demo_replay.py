@@ -11,7 +11,7 @@ from protovalidate import Validator
 from services.cli.demo.policy import publications
 from services.cli.demo.preparation import PreparedBatch, PreparedDay
 from services.cli.demo.progress import ClosedDays, Progress, ProgressFile
-from services.cli.demo.replay import replay_days
+from services.cli.demo.replay import replay_days, together
 
 FIRST, SECOND = date(2017, 1, 1), date(2017, 1, 2)
 
@@ -119,3 +119,16 @@ def test_both_versions_have_the_same_rules_and_exclusions() -> None:
 def excluded_segments(condition: earn_policy_pb2.LineCondition) -> list[str]:
     (pattern,) = condition.categories
     return list(pattern.segments)
+
+
+def test_steps_side_by_side_are_both_done_before_the_next_and_one_that_fails_is_told() -> None:
+    recorder = Recorder()
+
+    def fails(day: date) -> None:
+        raise RuntimeError(str(day))
+
+    with together(recorder.first_step, recorder.second_step) as both:
+        replay_days([PreparedDay(FIRST, ())], recorder, [both])
+    assert sorted(recorder.happened[1:]) == ["first 2017-01-01", "second 2017-01-01"]
+    with together(recorder.first_step, fails) as both, pytest.raises(RuntimeError, match="2017"):
+        replay_days([PreparedDay(FIRST, ())], recorder, [both])

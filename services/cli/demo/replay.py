@@ -1,6 +1,8 @@
 """The year at the tills: day after day, each one closed before the next opens."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date
 from typing import Protocol
 
@@ -38,6 +40,18 @@ def replay_days(
     for day in days:
         tills.record_day(day)
         close_day(day.day, close_steps)
+
+
+@contextmanager
+def together(*steps: CloseStep) -> Iterator[CloseStep]:
+    """One step of several that have nothing to do with each other: they run side by side."""
+    with ThreadPoolExecutor(len(steps), thread_name_prefix="close") as pool:
+
+        def all_steps(day: date) -> None:
+            for running in [pool.submit(step, day) for step in steps]:
+                running.result()
+
+        yield all_steps
 
 
 def close_day(day: date, steps: Sequence[CloseStep]) -> None:

@@ -9,6 +9,7 @@ from services.ledger.domain.documents import Command, Document
 from services.ledger.domain.night import Step, points_of
 from services.ledger.domain.refusals import HoldCaptured
 from services.ledger.shards import Shards
+from services.ledger.storage.night import DayDone
 from services.ledger.usecases.night import Nights
 from services.plumbing.errors import FieldViolation, Invalid
 from services.plumbing.grpc_calls import Context
@@ -37,22 +38,19 @@ class Night(night_pb2_grpc.NightServiceServicer):
         context: Context,  # noqa: ARG002
     ) -> night_pb2.RunNightStepResponse:
         step, day = Step(request.step), read_day(request.day)
-        before = await asyncio.to_thread(self._nights.done, step, day)
-        if before is not None:
-            return night_pb2.RunNightStepResponse(
-                done=True, day_wallets=before.wallets, day_points=before.points
-            )
         wallets_max = request.wallets_max or WALLETS_MAX
-        commands = await asyncio.to_thread(self._nights.due, step, day, wallets_max=wallets_max)
-        posted = await self._post(commands)
+        found = await asyncio.to_thread(self._nights.slice, step, day, wallets_max=wallets_max)
+        if isinstance(found, DayDone):
+            return night_pb2.RunNightStepResponse(
+                done=True, day_wallets=found.wallets, day_points=found.points
+            )
+        posted = await self._post(found)
         points = sum(points_of(document) for document in posted)
-        # A slice that was not full says nothing: the lots it was read from may be of few wallets.
-        done = not commands
         after = await asyncio.to_thread(
-            self._nights.note, step, day, wallets=len(posted), points=points, done=done
+            self._nights.note, step, day, wallets=len(posted), points=points
         )
         return night_pb2.RunNightStepResponse(
-            done=done,
+            done=after.done,
             wallets=len(posted),
             points=points,
             day_wallets=after.wallets,

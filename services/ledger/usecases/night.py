@@ -32,25 +32,38 @@ class Nights:
                 return newest.day + timedelta(days=newest.done)
             return stored.first_day(connection, schemas(connection))
 
-    def done(self, step: Step, day: date) -> DayDone | None:
-        """What a step did for a day that it is done for; None while something is left to do.
+    def slice(self, step: Step, day: date, *, wallets_max: int) -> DayDone | list[Command]:
+        """What is to be asked of some wallets that have something due by a day; what the step did
+        for the day where nothing is left to do. A later day stands for those before it.
 
-        A later day stands for those before it. Refuses: DayNotOver.
+        Refuses: DayNotOver.
         """
         if cutoff_of(day) > self.clock():
             raise DayNotOver(f"{day} is not over")
         with transaction(self.engine) as connection:
             done_day = stored.done_day(connection, step)
-            if done_day is None or done_day < day:
-                return None
-            return stored.find(connection, step, day) or DayDone(day, 0, 0, done=True)
+            if done_day is not None and done_day >= day:
+                return stored.find(connection, step, day) or DayDone(day, 0, 0, done=True)
+            commands = self._all_due(connection, step, day, limit=wallets_max)
+            if commands:
+                return commands
+            return stored.add(connection, step, day, wallets=0, points=0, done=True)
 
-    def due(self, step: Step, day: date, *, wallets_max: int) -> list[Command]:
-        """What is to be asked of some wallets that have something due; nothing where none has."""
+    def note(self, step: Step, day: date, *, wallets: int, points: int) -> DayDone:
+        """Note what a slice did; the step is done for the day where nothing more is due."""
         with transaction(self.engine) as connection:
-            found: list[Command] = []
-            for schema in schemas(connection):
-                found += self._due(connection, schema, step, day, limit=wallets_max - len(found))
+            # A slice that was not full says nothing: the lots it was read from may be of few
+            # wallets.
+            done = not self._all_due(connection, step, day, limit=1)
+            return stored.add(connection, step, day, wallets=wallets, points=points, done=done)
+
+    def _all_due(
+        self, connection: Connection, step: Step, day: date, *, limit: int
+    ) -> list[Command]:
+        found: list[Command] = []
+        for schema in schemas(connection):
+            if len(found) < limit:
+                found += self._due(connection, schema, step, day, limit=limit - len(found))
         return found
 
     def _due(
@@ -67,10 +80,6 @@ class Nights:
             case Step.RELEASE_HOLDS:
                 overdue = holds.overdue(connection, schema, self.clock(), limit=limit)
                 return [night.release(*key) for key in overdue]
-
-    def note(self, step: Step, day: date, *, wallets: int, points: int, done: bool) -> DayDone:
-        with transaction(self.engine) as connection:
-            return stored.add(connection, step, day, wallets=wallets, points=points, done=done)
 
     def overdue_holds(self, *, limit: int) -> list[Command]:
         """The releases that are due by the clock, whatever the business day."""
