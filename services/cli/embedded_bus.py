@@ -1,13 +1,12 @@
 """The embedded bus as a process: every service's reactions on the outboxes of all."""
 
-import signal
-import threading
 from collections.abc import Mapping
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.cli.service_table import SERVICES
+from services.cli.stop_signals import StopSignals
 from services.ledger.reactions import LedgerReactions
 from services.plumbing import outbox, telemetry
 from services.plumbing.config import LogSettings, read
@@ -60,12 +59,11 @@ def main() -> None:
     telemetry.start_logging(read(LogSettings).level)
     settings = read(BusSettings)
     bus = wire(settings)
-    told = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+    stop_signals = StopSignals()
+    stop_signals.install()
     bus.start()
     telemetry.serve_metrics(settings.bus_metrics_port)
-    told.wait()
+    stop_signals.told.wait()
     bus.stop()
 
 

@@ -4,11 +4,9 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from services.cli.ports import PortInUse, choose_ports
 from services.cli.programs import Programs
 from services.cli.run_file import RunningPlatform
 from services.cli.service_table import AUDIENCE, POSTGRES, SERVICES
+from services.cli.stop_signals import StopSignals
 from services.cli.supervisor import Interrupted, StartFailed, Supervisor, run_to_end
 from services.plumbing import child_process, development_issuer, postgres_cluster
 from services.plumbing.directory_lock import DirectoryInUse, directory_lock
@@ -37,31 +36,6 @@ SERVERS_SECONDS_MAX = 60.0
 WATCH_SECONDS = 0.1
 # A night that is cut short goes on at the next start.
 NIGHT_STOP_STEPS = ((signal.SIGTERM, 2.0),)
-
-
-@dataclass(slots=True)
-class StopSignals:
-    """Counts the user's wishes to end; the second one asks to hurry."""
-
-    told: threading.Event = field(default_factory=threading.Event)
-    count: int = 0
-
-    def install(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
-        # Whoever started us with nohup wants us to outlive the terminal.
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            signal.signal(signal.SIGHUP, self._note)
-
-    def _note(self, _number: int, _frame: object) -> None:
-        self.count += 1
-        self.told.set()
-
-    def told_to_stop(self) -> bool:
-        return self.count > 0
-
-    def told_to_hurry(self) -> bool:
-        return self.count > 1
 
 
 def run(
