@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,6 +12,7 @@ from services.ledger.domain.proposals import Decision, Proposal, adjustment, poi
 from services.ledger.shards import Shards
 from services.ledger.usecases.proposals import Proposals
 from services.plumbing.errors import Refused
+from services.plumbing.repeating import Repeating
 
 LOOK_EVERY_SECONDS = 5.0
 # Who approved applies it meanwhile.
@@ -84,25 +84,10 @@ class ApprovedProposals:
     ) -> None:
         self._adjusting = adjusting
         self._proposals = proposals
-        self._every_seconds = every_seconds
-        self._task = asyncio.create_task(self._run())
-
-    async def close(self) -> None:
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(self._every_seconds)
-            try:
-                applied = await self.apply()
-            except SQLAlchemyError as error:
-                # The database is away; the proposals wait.
-                logger.warning("approved proposals wait: %s", type(error).__name__)
-                continue
-            if applied:
-                logger.info("%d approved proposals applied", applied)
+        repeating = Repeating(
+            "approved proposals applied", self.apply, every_seconds=every_seconds, full=AT_ONCE_MAX
+        )
+        self.close = repeating.close
 
     async def apply(self, *, older_than: int = LEFT_ALONE) -> int:
         """Apply what was approved and left; answers how many became adjustments."""

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from contextlib import suppress
 
 from services.plumbing.database_work import DatabaseWork
 from services.plumbing.errors import Refused
+from services.plumbing.repeating import Repeating
 from services.rewards.domain.saga import Redemption
 from services.rewards.metrics import REDEMPTIONS_OLDEST_SECONDS, REDEMPTIONS_RECOVERED
 from services.rewards.redeeming import Redeeming
@@ -24,26 +24,15 @@ class Recoverer:
     def __init__(self, work: DatabaseWork, redeeming: Redeeming) -> None:
         self._work = work
         self._redeeming = redeeming
-        self._task = asyncio.create_task(self._run())
-
-    async def close(self) -> None:
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
-
-    async def _run(self) -> None:
-        while True:
-            if await self._round() < BATCH:
-                await asyncio.sleep(EVERY_SECONDS)
+        repeating = Repeating(
+            "redemptions found standing", self._round, every_seconds=EVERY_SECONDS, full=BATCH
+        )
+        self.close = repeating.close
 
     async def _round(self) -> int:
         """How many were found."""
-        try:
-            found = await self._work.run(attend.take_over_standing, limit=BATCH)
-            REDEMPTIONS_OLDEST_SECONDS.set(await self._work.run(attend.oldest_seconds))
-        except Exception as error:  # noqa: BLE001 — whatever it was, there is a next round
-            log.warning("cannot look for redemptions", extra={"error": type(error).__name__})
-            return 0
+        found = await self._work.run(attend.take_over_standing, limit=BATCH)
+        REDEMPTIONS_OLDEST_SECONDS.set(await self._work.run(attend.oldest_seconds))
         await asyncio.gather(*map(self._recover, found))
         return len(found)
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from services.ledger.domain.lots import Lot, LotId, LotPart
+from services.ledger.domain.lots import Lot, LotId, LotPart, first_points
 from services.ledger.domain.point_life import BurnOrder
 from services.ledger.domain.wallet import WalletState
 
@@ -76,17 +76,16 @@ def losses_of(plans: Sequence[ExpiryPlan]) -> tuple[Loss, ...]:
 def _take(
     wallet: WalletState, ordered: Sequence[Lot], left: dict[LotId, int], burn: PlannedBurn
 ) -> BurnPlan:
-    parts = []
-    missing = burn.points
-    for lot in ordered:
-        waits = lot.pending and (lot.term.available_time or 0) > burn.business_time
-        spendable = not waits and not wallet.is_over(lot, burn.business_time)
-        taken = min(left[lot.id], missing) if spendable else 0
-        if taken:
-            parts.append(LotPart(lot.id, taken))
-            left[lot.id] -= taken
-            missing -= taken
-    return BurnPlan(burn, tuple(parts), missing)
+    spendable = [
+        LotPart(lot.id, left[lot.id])
+        for lot in ordered
+        if not (lot.pending and (lot.term.available_time or 0) > burn.business_time)
+        and not wallet.is_over(lot, burn.business_time)
+    ]
+    parts = tuple(first_points(spendable, burn.points))
+    for part in parts:
+        left[part.lot] -= part.points
+    return BurnPlan(burn, parts, burn.points - sum(part.points for part in parts))
 
 
 def _losses(wallet: WalletState, left: Mapping[LotId, int]) -> tuple[Loss, ...]:

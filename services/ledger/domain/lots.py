@@ -4,6 +4,7 @@ Times are microseconds since 1970-01-01 UTC. Points are whole.
 """
 
 import enum
+from collections.abc import Iterable
 
 import msgspec
 
@@ -51,6 +52,17 @@ class LotPart(msgspec.Struct, frozen=True, array_like=True):
 
     lot: LotId
     points: int
+
+
+def first_points(parts: Iterable[LotPart], points: int) -> list[LotPart]:
+    """So many points of parts, in their order; all of them where there are fewer."""
+    found = []
+    for part in parts:
+        taken = min(part.points, points)
+        if taken:
+            found.append(LotPart(part.lot, taken))
+            points -= taken
+    return found
 
 
 class Tender(msgspec.Struct, frozen=True, array_like=True):

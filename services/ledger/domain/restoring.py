@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from services.ledger.domain.documents import Account, Entry
-from services.ledger.domain.lots import Lot, LotId, LotPart, LotUse, Refunded
+from services.ledger.domain.lots import Lot, LotId, LotPart, LotUse, Refunded, first_points
 from services.ledger.domain.point_life import MICROS_PER_DAY, PointLife, Term
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.wallet import WalletState
@@ -57,17 +57,6 @@ def last_burned(parts: Sequence[LotPart], points: int) -> list[LotPart]:
     burned.
     """
     return first_points(tuple(reversed(parts)), points)
-
-
-def first_points(parts: Sequence[LotPart], points: int) -> list[LotPart]:
-    """So many points of parts, in their order."""
-    found = []
-    for part in parts:
-        taken = min(part.points, points)
-        if taken:
-            found.append(LotPart(part.lot, taken))
-            points -= taken
-    return found
 
 
 def _entry(ordinal: int, parts: Sequence[LotPart], rule: str) -> Entry:

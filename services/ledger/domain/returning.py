@@ -20,10 +20,10 @@ from services.ledger.domain.documents import (
     RecordReturn,
 )
 from services.ledger.domain.earning import Earning, Grant
-from services.ledger.domain.lots import Lot, LotId, LotPart, LotUse, Tender
+from services.ledger.domain.lots import Lot, LotId, LotPart, LotUse, Tender, first_points
 from services.ledger.domain.point_life import Term, term
 from services.ledger.domain.policy import Clawback, PointKind, Policy
-from services.ledger.domain.restoring import RESTORED, Restored, first_points, last_burned, restore
+from services.ledger.domain.restoring import RESTORED, Restored, last_burned, restore
 from services.ledger.domain.selling import issued
 from services.ledger.domain.tendering import earning_lines, points_due_back, tender_left
 from services.ledger.domain.wallet import WalletState

@@ -18,10 +18,18 @@ from services.ledger.domain.documents import (
     RefundPoints,
     ReleaseHold,
 )
-from services.ledger.domain.lots import Burn, Hold, HoldState, LotPart, LotUse, Refunded
+from services.ledger.domain.lots import (
+    Burn,
+    Hold,
+    HoldState,
+    LotPart,
+    LotUse,
+    Refunded,
+    first_points,
+)
 from services.ledger.domain.point_life import Shortfall
 from services.ledger.domain.policy import PointKind
-from services.ledger.domain.restoring import first_points, last_burned, restore
+from services.ledger.domain.restoring import last_burned, restore
 from services.ledger.domain.wallet import WalletState
 
 REDEEMABLE = PointKind.REDEEMABLE

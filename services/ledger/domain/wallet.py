@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from services.ledger.domain.documents import Balance
-from services.ledger.domain.lots import Hold, Lot, LotId, LotPart, LotUse
+from services.ledger.domain.lots import Hold, Lot, LotId, LotPart, LotUse, first_points
 from services.ledger.domain.point_life import (
     FOREVER,
     MICROS_PER_DAY,
@@ -140,17 +140,13 @@ class WalletState:
         """Set points aside; answers of which lots. Refuses: InsufficientPoints."""
         lots = self.spendable(business_time, order)
         require(points, available=sum(lot.free for lot in lots))
-        parts = []
-        missing = points
-        for lot in lots:
-            taken = min(lot.free, missing)
-            if taken:
-                self._put(msgspec.structs.replace(lot, held=lot.held + taken))
-                parts.append(LotPart(lot.id, taken))
-                missing -= taken
+        parts = tuple(first_points([LotPart(lot.id, lot.free) for lot in lots], points))
+        for part in parts:
+            lot = self.lots[part.lot]
+            self._put(msgspec.structs.replace(lot, held=lot.held + part.points))
         self.available -= points
         self.held += points
-        return tuple(parts)
+        return parts
 
     def unhold(self, parts: Iterable[LotPart]) -> None:
         """Make points that were set aside available again."""
@@ -254,13 +250,10 @@ class WalletState:
         gave and what expired of it are both undone with it; nothing else is taken for them.
         """
         missing = points - sum(self.lots[lot_id].free for lot_id in own)
-        parts = []
-        for lot_id in own:
-            taken = min(self.expired.get(lot_id, 0), max(missing, 0))
-            if taken:
-                self.expired[lot_id] -= taken
-                missing -= taken
-                parts.append(LotPart(lot_id, taken))
+        expired = [LotPart(lot_id, self.expired.get(lot_id, 0)) for lot_id in own]
+        parts = first_points(expired, max(missing, 0))
+        for part in parts:
+            self.expired[part.lot] -= part.points
         return self.give_back(ordinal, parts)
 
     def repay(self) -> list[LotUse]:
@@ -278,19 +271,16 @@ class WalletState:
 
     def _draw(self, ordinal: int, points: int, lots: Iterable[Lot]) -> tuple[list[LotUse], int]:
         """Take points from lots in the order given. Returns the uses and what they did not hold."""
-        uses = []
-        missing = points
-        for lot in lots:
-            taken = min(lot.free, missing)
-            if taken:
-                self._put(msgspec.structs.replace(lot, remaining=lot.remaining - taken))
-                if lot.pending:
-                    self.pending -= taken
-                else:
-                    self.available -= taken
-                uses.append(LotUse(ordinal, lot.id, taken))
-                missing -= taken
-        return uses, missing
+        parts = first_points([LotPart(lot.id, lot.free) for lot in lots], points)
+        for part in parts:
+            lot = self.lots[part.lot]
+            self._put(msgspec.structs.replace(lot, remaining=lot.remaining - part.points))
+            if lot.pending:
+                self.pending -= part.points
+            else:
+                self.available -= part.points
+        uses = [LotUse(ordinal, part.lot, part.points) for part in parts]
+        return uses, points - sum(part.points for part in parts)
 
     def _put(self, lot: Lot) -> None:
         self.lots[lot.id] = lot

@@ -12,6 +12,7 @@ from services.ledger.domain.refusals import (
     UnknownSale,
     WalletNotFound,
 )
+from services.plumbing.errors import Missing
 from services.plumbing.pages import WHOLE_NUMBER_MAX
 
 
@@ -37,10 +38,12 @@ def read_wallet_id(digits: str) -> int:
 
 def read_sale_name(name: str) -> tuple[int, int]:
     """The wallet and the document of wallets/{wallet}/sales/{sale}. Refuses: UnknownSale."""
-    _, wallet, _, sale = name.split("/")
-    if max(int(wallet), int(sale)) > WHOLE_NUMBER_MAX or not int(sale):
-        raise UnknownSale("no such sale is recorded for this card")
-    return int(wallet), int(sale)
+    missing = UnknownSale("no such sale is recorded for this card")
+    wallet_id, sale_id = _read_document_name(name, missing)
+    # Zero stands for a sale that is named by its receipt.
+    if not sale_id:
+        raise missing
+    return wallet_id, sale_id
 
 
 def read_entry_name(name: str) -> tuple[int, int, int]:
@@ -75,18 +78,22 @@ def lot_name(wallet_id: int, lot: LotId) -> str:
 
 def read_hold_name(name: str) -> tuple[int, int]:
     """The wallet and the document of wallets/{wallet}/holds/{hold}. Refuses: HoldNotFound."""
-    _, wallet, _, hold = name.split("/")
-    if max(int(wallet), int(hold)) > WHOLE_NUMBER_MAX:
-        raise HoldNotFound("the wallet has no such hold")
-    return int(wallet), int(hold)
+    return _read_document_name(name, HoldNotFound("the wallet has no such hold"))
 
 
 def read_burn_name(name: str) -> tuple[int, int]:
     """The wallet and the document of wallets/{wallet}/burns/{burn}. Refuses: BurnNotFound."""
-    _, wallet, _, burn = name.split("/")
-    if max(int(wallet), int(burn)) > WHOLE_NUMBER_MAX:
-        raise BurnNotFound("the wallet has no such burn")
-    return int(wallet), int(burn)
+    return _read_document_name(name, BurnNotFound("the wallet has no such burn"))
+
+
+def _read_document_name(name: str, missing: Missing) -> tuple[int, int]:
+    """The numbers of wallets/{wallet}/…/{document}. Refuses: missing, for larger ones than any
+    there can be.
+    """
+    _, wallet, _, document = name.split("/")
+    if max(int(wallet), int(document)) > WHOLE_NUMBER_MAX:
+        raise missing
+    return int(wallet), int(document)
 
 
 def proposal_name(proposal_id: int) -> str:
