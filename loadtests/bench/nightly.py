@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from loadtests.bench.crew import Crew
-from loadtests.bench.generator import Call
-from loadtests.bench.plan import BULK_IN_FLIGHT, FIRST_GUESS, UNARY_IN_FLIGHT, Plan
+from loadtests.bench.plan import BULK_IN_FLIGHT, Plan
+from loadtests.bench.previewing import sales_per_second
 from loadtests.bench.subject import Subject
 from services.cli.night_points import EXPIRE_LOTS, PointsSteps
 from services.ledger.storage.shards import schemas, shard_of
@@ -77,15 +77,15 @@ def measure_night(subject: Subject, crew: Crew, plan: Plan, say: Say) -> Night:
         said = steps[EXPIRE_LOTS].close(day)
         seconds = time.monotonic() - start
         say(f"night over {plan.night_wallets * LOTS_EACH:,} lots: {seconds:.1f} s, {said}")
-        _sales_per_second(crew, plan)
-        before = [_sales_per_second(crew, plan) for _ in range(plan.rounds)]
+        sales_per_second(crew, plan)
+        before = [sales_per_second(crew, plan) for _ in range(plan.rounds)]
         # The next lot of every wallet is due a month later; a day that is over needs no waiting.
         _bring_forward(subject)
         with ThreadPoolExecutor(1, thread_name_prefix="night") as pool:
             running: Future[str] = pool.submit(steps[EXPIRE_LOTS].close, day + timedelta(days=1))
             meanwhile: list[float] = []
             while len(meanwhile) < plan.rounds and not running.done():
-                meanwhile.append(_sales_per_second(crew, plan))
+                meanwhile.append(sales_per_second(crew, plan))
             say(running.result())
     found = Night(
         wallets=plan.night_wallets,
@@ -150,12 +150,3 @@ def _bring_forward(subject: Subject) -> None:
                 )
     finally:
         ledger.dispose()
-
-
-def _sales_per_second(crew: Crew, plan: Plan) -> float:
-    return crew.measure(
-        Call.SALE,
-        in_flight=UNARY_IN_FLIGHT,
-        seconds=plan.seconds,
-        ready=int(FIRST_GUESS[Call.SALE] * (plan.seconds + 1)),
-    ).calls_per_second

@@ -124,8 +124,8 @@ class TimeMachine:
             crew.record_first_sales(self._subject.wallets, in_flight=BULK_IN_FLIGHT)
         self._subject.settle()
         rounds = self._plan.rounds
-        self._sales_per_second(crew)
-        before = [self._sales_per_second(crew) for _ in range(rounds)]
+        sales_per_second(crew, self._plan)
+        before = [sales_per_second(crew, self._plan) for _ in range(rounds)]
         per_round = max(*before, FIRST_GUESS[Call.SALE]) * (self._plan.seconds + 1)
         # So that no time is lost on it once the preview runs.
         crew.prepare(Call.SALE, int(per_round * rounds))
@@ -134,7 +134,7 @@ class TimeMachine:
         with self._running_preview() as process:
             start = time.monotonic()
             while len(meanwhile) < rounds:
-                rate = self._sales_per_second(crew, ready=0)
+                rate = sales_per_second(crew, self._plan, ready=0)
                 spent_seconds = _processor_seconds(process)
                 if spent_seconds is None:
                     break
@@ -224,12 +224,14 @@ class TimeMachine:
             time.sleep(POLL_SECONDS)
         return spent_seconds, peak
 
-    def _sales_per_second(self, crew: Crew, *, ready: int | None = None) -> float:
-        if ready is None:
-            ready = int(FIRST_GUESS[Call.SALE] * (self._plan.seconds + 1))
-        return crew.measure(
-            Call.SALE, in_flight=UNARY_IN_FLIGHT, seconds=self._plan.seconds, ready=ready
-        ).calls_per_second
+
+def sales_per_second(crew: Crew, plan: Plan, *, ready: int | None = None) -> float:
+    """A round of sales one by one. ready is how many are made beforehand; enough when None."""
+    if ready is None:
+        ready = int(FIRST_GUESS[Call.SALE] * (plan.seconds + 1))
+    return crew.measure(
+        Call.SALE, in_flight=UNARY_IN_FLIGHT, seconds=plan.seconds, ready=ready
+    ).calls_per_second
 
 
 def peak_memory_bytes(pid: int) -> int | None:
