@@ -45,6 +45,10 @@ class App(User):
         self._catalogue = catalogue_pb2_grpc.CatalogueServiceStub(world().rewards)
         self._redemptions = redemption_pb2_grpc.RedemptionServiceStub(world().rewards)
 
+    def on_start(self) -> None:
+        """The app opens with the tier, so even the shortest load has looked at one."""
+        self.look_at_own_tier()
+
     @task(20)
     def look_at_own_tier(self) -> None:
         """The tier, what is missing to the next, and a sentence that says so."""

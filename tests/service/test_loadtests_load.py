@@ -18,7 +18,7 @@ def test_short_load_ends_well_with_a_report_and_right_books(tmp_path: Path) -> N
 
     finished = subprocess.run(
         [
-            *(sys.executable, "-m", "loadtests.load", "--users", "5", "--seconds", "4"),
+            *(sys.executable, "-m", "loadtests.load", "--users", "8", "--seconds", "6"),
             *("--report", str(report)),
         ],
         cwd=ROOT,
