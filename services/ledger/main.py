@@ -30,6 +30,7 @@ from sqlalchemy import Engine
 from services.ledger import events, metrics
 from services.ledger.adjusting import Adjusting, ApprovedProposals
 from services.ledger.card_cache import CardCache
+from services.ledger.card_lookups import CardLookups
 from services.ledger.committing import (
     COLLECT_AFTER,
     ProcessCommitter,
@@ -78,9 +79,13 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
     # One connection listens for as long as the server lives.
     listening = engine(settings.database_url, pool_size=4)
     cards = CardCache(listening)
+    lookups = CardLookups(cards, queue_max=settings.queue_max)
     server = await grpc_server.start(
         settings.grpc_address,
-        services(database, count, shards, cards, settings),
+        [
+            *services(database, count, shards, settings),
+            *till_services(database, count, shards, cards, lookups, settings),
+        ],
         verifier=TokenVerifier(auth),
         domain=DOMAIN,
     )
@@ -94,6 +99,7 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
     async def close() -> None:
         await overdue.close()
         await approved.close()
+        await lookups.close()
         await shards.close()
         await asyncio.to_thread(cards.close)
         for used in (database, listening):
@@ -104,7 +110,7 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
 
 
 def services(
-    database: Engine, count: int, shards: Shards, cards: CardCache, settings: LedgerSettings
+    database: Engine, count: int, shards: Shards, settings: LedgerSettings
 ) -> Sequence[grpc_server.Service]:
     reading = Reading(database, count)
     holdings = Holdings(reading)
@@ -128,7 +134,6 @@ def services(
     )
     night = Night(shards=shards, nights=Nights(database, now_micros))
     return [
-        *till_services(database, count, shards, cards, settings),
         served(ledger_pb2, ledger_pb2_grpc, "LedgerService", ledger),
         served(points_pb2, points_pb2_grpc, "PointsService", points),
         served(night_pb2, night_pb2_grpc, "NightService", night),
@@ -138,11 +143,16 @@ def services(
 
 
 def till_services(
-    database: Engine, count: int, shards: Shards, cards: CardCache, settings: LedgerSettings
+    database: Engine,
+    count: int,
+    shards: Shards,
+    cards: CardCache,
+    lookups: CardLookups,
+    settings: LedgerSettings,
 ) -> Sequence[grpc_server.Service]:
     """What tills call, and marketing publishes what sales earn by."""
     quotes = Quotes(database, count, settings.limits, now_micros)
-    point_of_sale = PointOfSale(shards=shards, cards=cards, quotes=quotes)
+    point_of_sale = PointOfSale(shards=shards, cards=cards, lookups=lookups, quotes=quotes)
     policies = EarnPolicies(Policies(database, events.policy_published))
     return [
         served(point_of_sale_pb2, point_of_sale_pb2_grpc, "PointOfSaleService", point_of_sale),

@@ -15,6 +15,10 @@ from services.plumbing.errors import Refused
 from services.plumbing.group_commit import GroupCommitter, QueueIsFull
 from services.plumbing.settling import CommitUnknown
 
+# What a batch costs whatever is in it, its callers share: 3 ms more of waiting, an eighth less of
+# processor for a sale. As PostgreSQL's commit_delay does, where the sessions are.
+LINGER_SECONDS = 0.003
+
 
 class Shards:
     """Posts commands through the group commit of their wallet's shard. Used from one event loop."""
@@ -40,7 +44,11 @@ class Shards:
             seconds.observe(took)
 
         queue: GroupCommitter[Command, Answer] = GroupCommitter(
-            committer.commit, batch_max=batch_max, queue_max=queue_max, observe=observe
+            committer.commit,
+            batch_max=batch_max,
+            queue_max=queue_max,
+            linger_seconds=LINGER_SECONDS,
+            observe=observe,
         )
         metrics.QUEUE_DEPTH.labels(str(number)).set_function(lambda: queue.depth)
         return queue

@@ -125,11 +125,12 @@ class Deliverer:
 
         Refuses: whatever one of them raises; then none was applied, and each may be delivered.
         """
-        with inbox.applied_together(self.engine) as connection:
+        place = {"consumer": self.consumer, "source": source}
+        ids = [event.id for event, _ in events]
+        with inbox.applied_together(self.engine, **place, event_ids=ids) as connection:
             for event, reaction in events:
                 reaction(envelope_of(source, event))
-            place = {"consumer": self.consumer, "source": source, "stream": stream}
-            inbox.move_cursor(connection, **place, to=to)
+            inbox.move_cursor(connection, **place, stream=stream, to=to)
         for event, _ in events:
             self._count(source, event.time)
 

@@ -1,4 +1,4 @@
-"""Group commit: whatever queued while the last commit ran goes into the next, without a timer."""
+"""Group commit: whatever queued while the last commit ran goes into the next."""
 
 import asyncio
 import time
@@ -11,6 +11,10 @@ Answer = TypeVar("Answer")
 # Commits a batch and answers each of its commands, or the error that is to blame on that one.
 Commit = Callable[[Sequence[Command]], Awaitable[Sequence[Answer | Exception]]]
 Observe = Callable[[int, float], None]
+
+
+# Of so many commands a batch is worth its commit.
+SMALL = 50
 
 
 class QueueIsFull(Exception):  # noqa: N818 — an answer to the caller
@@ -36,12 +40,20 @@ class GroupCommitter(Generic[Command, Answer]):
         *,
         batch_max: int,
         queue_max: int,
+        linger_seconds: float = 0.0,
         observe: Observe = lambda _size, _seconds: None,
     ) -> None:
-        """batch_max and queue_max count commands; observe is told each batch's size and seconds."""
+        """batch_max and queue_max count commands; observe is told each batch's size and seconds.
+
+        While several callers share each batch, a small one waits linger_seconds for more of them; a
+        caller who comes alone never waits.
+        """
         self._commit = commit
         self._batch_max = batch_max
         self._queue_max = queue_max
+        self._linger_seconds = linger_seconds
+        # Whether more than one caller was in the last batch.
+        self._shared = False
         self._observe = observe
         self._jobs: deque[_Job[Command, Answer]] = deque()
         self._queued = 0
@@ -80,7 +92,10 @@ class GroupCommitter(Generic[Command, Answer]):
                     return
                 self._changed.clear()
                 await self._changed.wait()
+            if self._lingers():
+                await asyncio.sleep(self._linger_seconds)
             jobs = self._next_jobs()
+            self._shared = len(jobs) > 1
             commands = [command for job in jobs for command in job.commands]
             started = time.monotonic()
             answers: Sequence[Answer | Exception]
@@ -90,6 +105,10 @@ class GroupCommitter(Generic[Command, Answer]):
                 answers = [error] * len(commands)
             self._observe(len(commands), time.monotonic() - started)
             self._answer(jobs, answers)
+
+    def _lingers(self) -> bool:
+        is_small = self._queued < min(SMALL, self._batch_max)
+        return bool(self._linger_seconds) and self._shared and is_small and not self._closing
 
     def _next_jobs(self) -> list[_Job[Command, Answer]]:
         """The next batch: whole jobs, at least one."""

@@ -1,10 +1,11 @@
 """Events on their way in: applied once, in order, with poison put aside."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
@@ -58,37 +59,96 @@ def upgrade(connection: Connection) -> None:
     )
 
 
-# The transaction that what is applied in this thread takes part in, where there is one.
-_joined: ContextVar[Connection | None] = ContextVar("joined", default=None)
+Item = TypeVar("Item")
+Apply = Callable[[Connection, Sequence[Item]], None]
+
+
+@dataclass(slots=True)
+class _Joint:
+    """A transaction that several events take part in, and what of them is still to be done."""
+
+    connection: Connection
+    # Which of the events are still to be applied.
+    fresh: set[str]
+    apply: Apply[Any] | None = None
+    items: list[Any] = field(default_factory=list)
+
+    def take(self, event_id: str) -> bool:
+        """Whether an event is to be applied, now and not again."""
+        is_fresh = event_id in self.fresh
+        self.fresh.discard(event_id)
+        return is_fresh
+
+    def gather(self, apply: Apply[Item], item: Item) -> None:
+        if self.apply is not apply:
+            self.settle()
+            self.apply = apply
+        self.items.append(item)
+
+    def settle(self) -> None:
+        """Do what was gathered so far, before anything that came after it."""
+        if self.apply is not None:
+            self.apply(self.connection, self.items)
+        self.apply, self.items = None, []
+
+
+# What is applied in this thread takes part in it, where there is one.
+_joint: ContextVar[_Joint | None] = ContextVar("joint", default=None)
 
 
 @contextmanager
-def applied_together(engine: Engine) -> Iterator[Connection]:
-    """A transaction that every event applied in the block takes part in: all of them, or none."""
+def applied_together(
+    engine: Engine, *, consumer: str, source: str, event_ids: Sequence[str]
+) -> Iterator[Connection]:
+    """A transaction that these events, applied in the block, take part in: all, or none."""
     with transaction(engine) as connection:
-        token = _joined.set(connection)
+        noted = connection.exec_driver_sql(
+            "INSERT INTO inbox (consumer, source, event_id) SELECT %s, %s, unnest(%s::text[])"
+            " ON CONFLICT DO NOTHING RETURNING event_id",
+            (consumer, source, text_array(event_ids)),
+        )
+        joint = _Joint(connection, set(noted.scalars()))
+        token = _joint.set(joint)
         try:
             yield connection
+            joint.settle()
         finally:
-            _joined.reset(token)
+            _joint.reset(token)
 
 
 @contextmanager
 def applied_once(
-    engine: Engine, *, consumer: str, source: str, event_id: str
+    engine: Engine, *, consumer: str, source: str, event_id: str, gathers: bool = False
 ) -> Iterator[Connection | None]:
     """A transaction in which to apply an event, or None when it was applied before.
 
-    The note that it was applied commits with what it did.
+    The note that it was applied commits with what it did. Who does not gather finds done what was
+    gathered of the events before.
     """
-    joined = _joined.get()
-    with transaction(engine) if joined is None else nullcontext(joined) as connection:
+    joint = _joint.get()
+    if joint is not None:
+        if not gathers:
+            joint.settle()
+        yield joint.connection if joint.take(event_id) else None
+        return
+    with transaction(engine) as connection:
         noted = connection.exec_driver_sql(
             "INSERT INTO inbox (consumer, source, event_id) VALUES (%s, %s, %s)"
             " ON CONFLICT DO NOTHING",
             (consumer, source, event_id),
         )
         yield connection if noted.rowcount else None
+
+
+def gather(connection: Connection, apply: Apply[Item], item: Item) -> None:
+    """Apply an item together with those of the events that stand right before and behind its own,
+    in their order; at once where the event has a transaction to itself.
+    """
+    joint = _joint.get()
+    if joint is None:
+        apply(connection, [item])
+    else:
+        joint.gather(apply, item)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,10 +47,11 @@ def sources(reactions: type) -> set[str]:
 
 @contextmanager
 def apply(
-    database: Engine, consumer: str, envelope: bytes, kind: type[Payload]
+    database: Engine, consumer: str, envelope: bytes, kind: type[Payload], *, gathers: bool = False
 ) -> Iterator[tuple[Connection, Payload] | None]:
     """The transaction and the event to apply in it; None when it was applied before.
 
+    A reaction that gathers does nothing itself: it hands all it has to `inbox.gather`.
     Refuses: google.protobuf.message.DecodeError when the event cannot be read, ValueError when it
     is of another type.
     """
@@ -60,6 +61,10 @@ def apply(
         raise ValueError(f"expected {expected}, got {received.type}")
     event = kind.FromString(received.data)
     with inbox.applied_once(
-        database, consumer=consumer, source=received.source, event_id=received.id
+        database,
+        consumer=consumer,
+        source=received.source,
+        event_id=received.id,
+        gathers=gathers,
     ) as connection:
         yield (connection, event) if connection is not None else None

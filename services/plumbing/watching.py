@@ -4,7 +4,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Engine
 
@@ -35,6 +35,7 @@ class Watch:
         self._streams = streams
         self._stopping = stopping
         self._newest: dict[str, int] = {}
+        self._changed_times: dict[str, float] = {}
         self._changed = threading.Condition()
 
     def wait(self, stream: str, position: int, *, seconds_max: float) -> bool:
@@ -45,6 +46,27 @@ class Watch:
 
         with self._changed:
             return self._changed.wait_for(is_over, seconds_max)
+
+    def settle(self, stream: str, *, quiet_seconds: float, seconds_max: float) -> None:
+        """Wait until nothing was announced for so long, or for seconds_max at most."""
+        until = time.monotonic() + seconds_max
+        with self._changed:
+            while not self._stopping.is_set():
+                quiet_from = self._changed_times.get(stream, -math.inf) + quiet_seconds
+                left = min(quiet_from, until) - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+
+    def note(self, newest: Mapping[str, int]) -> bool:
+        """Keep the newest position of each stream, and wake who waits; whether one moved."""
+        moved = [stream for stream, at in newest.items() if self._newest.get(stream) != at]
+        if moved:
+            with self._changed:
+                self._newest |= newest
+                self._changed_times |= dict.fromkeys(moved, time.monotonic())
+                self._changed.notify_all()
+        return bool(moved)
 
     def run(self) -> None:
         """Look, whatever goes away meanwhile."""
@@ -61,10 +83,6 @@ class Watch:
         last_event = -math.inf
         with self._engine.connect() as connection:
             while not self._stopping.is_set():
-                newest = outbox.newest(connection, self._streams)
-                if newest != self._newest:
+                if self.note(outbox.newest(connection, self._streams)):
                     last_event = time.monotonic()
-                    with self._changed:
-                        self._newest = newest
-                        self._changed.notify_all()
                 self._stopping.wait(pause_seconds(time.monotonic() - last_event))

@@ -1,5 +1,6 @@
-"""What tiering does when points move, wallets find their owners and members enrol."""
+"""What tiering does when points move, wallets find their owners, and members come and change."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -9,13 +10,15 @@ from loyalty.ledger.v1 import ledger_pb2, point_of_sale_pb2
 from loyalty.members.v1 import events_pb2 as members_events
 from nameko.events import event_handler
 from plumbing.v1 import envelope_pb2
+from sqlalchemy import Connection
 
+from services.plumbing.inbox import gather
 from services.plumbing.reactions import Database, apply
 from services.tiering import events
 from services.tiering.domain.calendar import to_day
 from services.tiering.metrics import DOCUMENTS_APPLIED
 from services.tiering.storage.activity import Movement
-from services.tiering.usecases.apply import apply_movements, attach_wallet, enrol_member
+from services.tiering.usecases.apply import Heard, apply_movements, attach_wallet, enrol_member
 
 MICROS_PER_DAY = 86_400_000_000
 QUALIFYING = point_of_sale_pb2.POINT_KIND_QUALIFYING
@@ -44,6 +47,11 @@ def member_id_of(name: str) -> UUID:
     return UUID(name.removeprefix("members/"))
 
 
+def merge_id_of(name: str) -> UUID:
+    """Refuses: ValueError."""
+    return UUID(name.removeprefix("merges/"))
+
+
 def day_of(time: Timestamp) -> int:
     return to_day(time.ToDatetime(tzinfo=UTC).date())
 
@@ -61,6 +69,17 @@ NOT_COUNTED = frozenset(
 )
 
 
+def heard(documents: Sequence[ledger_events.PostedDocument]) -> Heard:
+    return Heard(
+        [movement(posted) for posted in documents],
+        max(posted.business_time_micros for posted in documents),
+    )
+
+
+def count(connection: Connection, told: Sequence[Heard]) -> None:
+    apply_movements(connection, told, announcer=events, now=datetime.now(UTC))
+
+
 class TieringReactions:
     """A nameko service; each reaction applies one event in one transaction."""
 
@@ -69,18 +88,14 @@ class TieringReactions:
 
     @event_handler("ledger", "loyalty.ledger.v1.EntriesPosted")  # type: ignore[untyped-decorator]
     def entries_posted(self, envelope: bytes) -> None:
-        with apply(self.database, self.name, envelope, ledger_events.EntriesPosted) as received:
+        with apply(
+            self.database, self.name, envelope, ledger_events.EntriesPosted, gathers=True
+        ) as received:
             if received:
                 connection, event = received
                 counted = [posted for posted in event.documents if posted.type not in NOT_COUNTED]
                 if counted:
-                    apply_movements(
-                        connection,
-                        [movement(posted) for posted in counted],
-                        at_micros=max(posted.business_time_micros for posted in counted),
-                        announcer=events,
-                        now=datetime.now(UTC),
-                    )
+                    gather(connection, count, heard(counted))
                 DOCUMENTS_APPLIED.inc(len(event.documents))
 
     @event_handler("ledger", "loyalty.ledger.v1.WalletAttached")  # type: ignore[untyped-decorator]

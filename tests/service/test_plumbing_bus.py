@@ -2,17 +2,20 @@
 
 import math
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import Connection, create_engine
 
 from services.plumbing import inbox
 from services.plumbing.database import transaction
+from services.plumbing.embedded_bus import Pace
 from services.plumbing.embedded_postgres import PostgresServer
 from services.plumbing.outbox import Event
-from services.plumbing.watching import pause_seconds
+from services.plumbing.watching import Watch, pause_seconds
 from tests.service.databases import Databases
 from tests.service.shelf import NOW, Town, build, embedded_bus
 from tests.service.waiting import wait_until
@@ -187,6 +190,57 @@ def test_what_an_event_did_and_the_note_of_it_are_undone_together(quiet_town: To
         quiet_town.shelf, consumer="shelf", source="members", event_id="1"
     ) as connection:
         assert connection is None
+
+
+def test_what_events_gather_is_done_together_and_before_what_comes_behind(
+    quiet_town: Town,
+) -> None:
+    done: list[tuple[str, ...]] = []
+
+    def react(event_id: str, *, gathers: bool) -> None:
+        with inbox.applied_once(
+            quiet_town.shelf, consumer="s", source="m", event_id=event_id, gathers=gathers
+        ) as connection:
+            if connection is not None and gathers:
+                inbox.gather(connection, apply, event_id)
+            elif connection is not None:
+                done.append((event_id,))
+
+    def apply(_connection: Connection, items: Sequence[str]) -> None:
+        done.append(tuple(items))
+
+    react("1", gathers=True)
+    ids = [str(number) for number in range(1, 7)]
+    with inbox.applied_together(quiet_town.shelf, consumer="s", source="m", event_ids=ids):
+        for event_id in [*ids[:3], "2", ids[3]]:
+            react(event_id, gathers=event_id != "4")
+        for event_id in ids[4:]:
+            react(event_id, gathers=True)
+    assert done == [("1",), ("2", "3"), ("4",), ("5", "6")]
+
+
+def test_a_watch_waits_while_a_stream_is_busy_and_no_longer() -> None:
+    stopping = threading.Event()
+    watch = Watch(create_engine("postgresql+psycopg2://"), ["busy", "calm"], stopping=stopping)
+    watch.settle("calm", quiet_seconds=3_600, seconds_max=3_600)
+    watch.note({"busy": 1, "calm": 1})
+    began = time.monotonic()
+    watch.settle("busy", quiet_seconds=3_600, seconds_max=0.05)
+    assert time.monotonic() - began >= 0.05
+    watch.settle("calm", quiet_seconds=0.05, seconds_max=3_600)
+    assert not watch.note({"busy": 1, "calm": 1})
+    watch.note({"calm": 2})
+    stopping.set()
+    watch.settle("calm", quiet_seconds=3_600, seconds_max=3_600)
+
+
+def test_a_stream_is_busy_by_its_rate_and_not_while_it_catches_up() -> None:
+    pace = Pace(0.0)
+    found = []
+    for events, now in ((1, 10.0), (10, 10.1), (1, 10.2), (200, 10.3), (3, 10.4), (0, 10.5)):
+        pace.note(events, now)
+        found.append(pace.is_busy)
+    assert found == [False, True, False, False, True, False]
 
 
 def position(town: Town) -> int:

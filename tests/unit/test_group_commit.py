@@ -66,6 +66,7 @@ async def committer(
         batch_max: int = 100,
         queue_max: int = 100,
         give_up_seconds: float = DEADLINE_SECONDS,
+        linger_seconds: float = 0.0,
         observe: Observe = lambda _size, _seconds: None,
     ) -> GroupCommitter[str, str]:
         async def commit(commands: Sequence[str]) -> Sequence[str | Exception]:
@@ -74,7 +75,13 @@ async def committer(
             )
 
         made.append(
-            GroupCommitter(commit, batch_max=batch_max, queue_max=queue_max, observe=observe)
+            GroupCommitter(
+                commit,
+                batch_max=batch_max,
+                queue_max=queue_max,
+                linger_seconds=linger_seconds,
+                observe=observe,
+            )
         )
         return made[-1]
 
@@ -286,3 +293,39 @@ async def test_each_batchs_size_and_time_are_told(database: Database, committer:
     await settled(first, *waiting)
     assert [size for size, _ in observed] == [1, 3]
     assert all(seconds >= 0 for _, seconds in observed)
+
+
+async def test_while_callers_share_batches_a_small_one_waits_for_more(
+    database: Database, committer: Commit
+) -> None:
+    group = committer(linger_seconds=0.2)
+    first = await hold(database, group)
+    waiting = [group.submit(["a"]), group.submit(["b"])]
+    database.may_go_on.set()
+    await settled(first, *waiting)
+    early = group.submit(["c"])
+    # As long as a caller's way in may take, and longer than a batch that does not wait.
+    await asyncio.sleep(0.02)
+    assert await settled(early, group.submit(["d"])) == [["C"], ["D"]]
+    assert database.attempts == [["first"], ["a", "b"], ["c", "d"]]
+
+
+async def test_who_comes_alone_does_not_wait_for_others(
+    database: Database, committer: Commit
+) -> None:
+    group = committer(linger_seconds=2 * DEADLINE_SECONDS)
+    for command in ("a", "b"):
+        await settled(group.submit([command]))
+    assert database.attempts == [["a"], ["b"]]
+
+
+async def test_a_batch_that_is_worth_its_commit_does_not_wait(
+    database: Database, committer: Commit
+) -> None:
+    group = committer(batch_max=3, linger_seconds=2 * DEADLINE_SECONDS)
+    first = await hold(database, group)
+    waiting = [group.submit(["a"]), group.submit(["b"]), group.submit(["c"])]
+    after = group.submit(["d", "e", "f"])
+    database.may_go_on.set()
+    await settled(first, *waiting, after)
+    assert database.attempts == [["first"], ["a", "b", "c"], ["d", "e", "f"]]

@@ -8,6 +8,7 @@ from loyalty.ledger.v1 import point_of_sale_pb2_grpc
 
 from services.ledger import metrics
 from services.ledger.card_cache import CardCache
+from services.ledger.card_lookups import CardLookups
 from services.ledger.domain.basket import Sale, lines_json
 from services.ledger.domain.card_token import refuse_raw_card_number
 from services.ledger.domain.documents import (
@@ -33,9 +34,12 @@ SALES_BETWEEN_TURNS = 100
 
 
 class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
-    def __init__(self, *, shards: Shards, cards: CardCache, quotes: Quotes) -> None:
+    def __init__(
+        self, *, shards: Shards, cards: CardCache, lookups: CardLookups, quotes: Quotes
+    ) -> None:
         self._shards = shards
         self._cards = cards
+        self._lookups = lookups
         self._quotes = quotes
 
     async def RecordSale(
@@ -46,7 +50,7 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         try:
             sale = admit_sale(request.sale, current_caller())
             token = request.sale.card_token
-            card = self._cards.get(token) or (await self._look_up([token]))[token]
+            card = self._cards.get(token) or (await self._lookups.of([token]))[token]
             document = await self._shards.post_one(sale_command(request, sale, card))
         except Refused as refused:
             metrics.REFUSALS.labels(refused.reason).inc()
@@ -100,10 +104,7 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
                 answers[number] = refused
             else:
                 admitted.append((number, request.sale.card_token, sale))
-        cards = {token: card for _, token, _ in admitted if (card := self._cards.get(token))}
-        missing = [token for _, token, _ in admitted if token not in cards]
-        if missing:
-            cards |= await self._look_up(missing)
+        cards = await self._lookups.of([token for _, token, _ in admitted])
         commands = []
         for count, (number, token, sale) in enumerate(admitted):
             if count % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
@@ -113,9 +114,6 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         for (number, _, _), answer in zip(admitted, posted, strict=True):
             answers[number] = answer
         return [answer for answer in answers if answer is not None]
-
-    async def _look_up(self, tokens: Sequence[str]) -> dict[str, Card]:
-        return await asyncio.to_thread(self._cards.look_up, tokens)
 
     async def RecordReturn(
         self,

@@ -1,6 +1,7 @@
 """What other services tell, applied in the transaction that notes it was heard."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -18,29 +19,36 @@ from services.tiering.usecases.opening import open_day
 MICROS_PER_DAY = 86_400_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the documents of one event did; at_micros is when the last of them took place."""
+
+    movements: Sequence[Movement]
+    at_micros: int
+
+
 def apply_movements(
-    connection: Connection,
-    movements: Sequence[Movement],
-    *,
-    at_micros: int,
-    announcer: Announcer,
-    now: datetime,
+    connection: Connection, heard: Sequence[Heard], *, announcer: Announcer, now: datetime
 ) -> None:
     """Count what documents did for the members whose wallets they name, each in its day.
 
-    What is of a wallet without an owner is kept, and counts when it gets one. at_micros is when
-    the last of them took place: from then on counts what is reached at the event.
+    What is of a wallet without an owner is kept, and counts when it gets one. Where tiers begin
+    when they are reached, that is at each event's own time.
     """
+    movements = [movement for each in heard for movement in each.movements]
     if not movements:
         return
     owners = members.owners(connection, {movement.wallet for movement in movements})
-    activity.add(connection, movements, owners)
-    if owners and rule_sets.any_at_event(connection):
+    if not (owners and rule_sets.any_at_event(connection)):
+        activity.add(connection, movements, owners)
+        return
+    for each in heard:
+        activity.add(connection, each.movements, owners)
         # What is decided here and what the close of a day decides come one after the other.
         days.lock_closing(connection)
-        numbers = numbers_of(list(owners.values()))
+        concerned = {owners[m.wallet] for m in each.movements if m.wallet in owners}
         for group in rule_sets.groups(connection):
-            _rise(connection, group, numbers, at_micros, announcer, now)
+            _rise(connection, group, numbers_of(list(concerned)), each.at_micros, announcer, now)
 
 
 def _rise(
