@@ -33,6 +33,8 @@ class BusSettings(BaseSettings):
     tiering_database_url: str = Field(pattern=r"^postgresql\+psycopg2://")
     rewards_database_url: str = Field(pattern=r"^postgresql\+psycopg2://")
     outbox_retention_days: int = Field(default=30, ge=1, le=3_650)
+    # Where announcers ring, "host:port"; the bus keeps looking where it is empty.
+    bus_doorbell: str = Field(default="", pattern=r"^([0-9.]+:\d+)?$")
     bus_metrics_port: int = Field(default=7290, ge=0, le=65535)
 
     def database_url(self, service: str) -> str:
@@ -52,7 +54,12 @@ def wire(settings: BusSettings) -> EmbeddedBus:
         Consumer(reactions, engines[name], {"DATABASE_URL": urls[name]})
         for name, reactions in REACTIONS.items()
     ]
-    return EmbeddedBus(sources, consumers, retention_days=settings.outbox_retention_days)
+    return EmbeddedBus(
+        sources,
+        consumers,
+        retention_days=settings.outbox_retention_days,
+        doorbell=settings.bus_doorbell,
+    )
 
 
 def main() -> None:

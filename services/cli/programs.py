@@ -104,6 +104,7 @@ class Programs:
             command=_module(BUS_MODULE),
             environment=os.environ
             | self._database_variables()
+            | self._doorbell()
             | {"BUS_METRICS_PORT": str(self.ports.metrics[BUS])}
             | NO_RESOLVER,
             log=self._log(BUS),
@@ -153,12 +154,19 @@ class Programs:
             **os.environ,
             **addresses,
             **self._calling(service),
+            **self._doorbell(),
             f"{service.variables}_DATABASE_URL": self.cluster.url_of(service.database),
             f"{service.variables}_METRICS_PORT": str(self.ports.metrics[service.name]),
             "AUTH_JWKS_URL": self.issuer.jwks_url,
             "AUTH_ISSUER": self.issuer.issuer,
             "AUTH_AUDIENCE": self.issuer.audience,
         }
+
+    def _doorbell(self) -> dict[str, str]:
+        """Where the embedded bus hears of events: datagrams, at the port of its metrics."""
+        if self.amqp_url is not None:
+            return {}
+        return {"BUS_DOORBELL": f"{HOST}:{self.ports.metrics[BUS]}"}
 
     def _calling(self, service: Service) -> dict[str, str]:
         """What a server needs that calls another."""

@@ -102,6 +102,11 @@ class BatchSession:
         self._engine = engine
         self._connection: Connection | None = None
 
+    @property
+    def database(self) -> str:
+        """The name of the database."""
+        return str(self._engine.url.database)
+
     @contextmanager
     def transaction(self) -> Iterator[BatchTransaction]:
         """A transaction that its block commits; undone when the block raises or does not."""

@@ -1,6 +1,6 @@
 """PostgreSQL: engines, transactions and arrays as parameters."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ STATEMENT_TIMEOUT_MS = 60_000
 LOCK_TIMEOUT_MS = 20_000
 CONNECT_TIMEOUT_SECONDS = 5
 NO_SETTINGS: Mapping[str, str] = {}
+AFTER_COMMIT = "after commit"
 
 
 def engine(
@@ -58,7 +59,19 @@ def _bound_session(connection: Any, _record: object) -> None:
 def transaction(source: Engine) -> Iterator[Connection]:
     """One visible transaction: committed at the end of the block, rolled back when it raises."""
     with source.begin() as connection:
+        # A connection of the pool may have been left by a transaction that was rolled back.
+        connection.info.pop(AFTER_COMMIT, None)
         yield connection
+        actions: dict[str, Callable[[], None]] = connection.info.pop(AFTER_COMMIT, {})
+    for action in actions.values():
+        action()
+
+
+def after_commit(connection: Connection, key: str, action: Callable[[], None]) -> None:
+    """Do something once the connection's `transaction` is committed, once for each key; lost with
+    the process, so nothing may depend on it.
+    """
+    connection.info.setdefault(AFTER_COMMIT, {})[key] = action
 
 
 def connection_was_lost(error: Exception) -> bool:

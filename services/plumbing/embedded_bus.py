@@ -21,6 +21,7 @@ from services.plumbing import housekeeping, inbox, outbox, outbox_metrics
 from services.plumbing.bus_status import StreamReplaced, is_replaced
 from services.plumbing.database import database_is_away, transaction
 from services.plumbing.delivery import LAG_SECONDS, Deliverer, Reaction, Stopped, envelope_of
+from services.plumbing.doorbell import Doorbell
 from services.plumbing.inbox import Cursor
 from services.plumbing.watching import Watch
 
@@ -234,7 +235,11 @@ class EmbeddedBus:
         consumers: Sequence[Consumer],
         *,
         retention_days: int = RETENTION_DAYS,
+        doorbell: str = "",
     ) -> None:
+        """Announcers ring at doorbell, "host:port"; without one the bus keeps looking."""
+        self._address = doorbell
+        self._doorbell: Doorbell | None = None
         self._sources = sources
         self._retention_days = retention_days
         self._stopping = threading.Event()
@@ -276,14 +281,46 @@ class EmbeddedBus:
             partial(self._repeat, REPLAY_POLL_SECONDS, self.replay),
             partial(self._repeat, housekeeping.EVERY_SECONDS, self.prune),
         ]
+        if listen := self._heed_doorbell():
+            targets.append(listen)
         for target in targets:
             thread = threading.Thread(target=target, daemon=True)
             self._threads.append(thread)
             thread.start()
 
+    @property
+    def doorbell(self) -> str:
+        """Where announcers ring; empty while nobody listens."""
+        return "" if self._doorbell is None else self._doorbell.address
+
+    def _heed_doorbell(self) -> Callable[[], None] | None:
+        """What listens at the doorbell; nothing does where there is none to be had."""
+        if not self._address:
+            return None
+        try:
+            self._doorbell = Doorbell(self._address)
+        except OSError:
+            log.warning("no doorbell at %s; events are looked for all the time", self._address)
+            return None
+        watches = {}
+        for source in self._sources:
+            watch = self._watches[source.name]
+            watch.rely_on_rings()
+            watches[source.engine.url.database] = watch
+
+        def on_ring(database: str) -> None:
+            if database in watches:
+                watches[database].ring()
+
+        return partial(self._doorbell.listen, on_ring, self._stopping)
+
     def stop(self) -> None:
         """End after the events under way."""
         self._stopping.set()
+        for watch in self._watches.values():
+            watch.ring()
+        if self._doorbell is not None:
+            self._doorbell.wake()
         for thread in self._threads:
             thread.join()
         for provider in self._providers:

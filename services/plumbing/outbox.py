@@ -11,12 +11,19 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from psycopg2 import Binary
 from sqlalchemy import Connection, Engine
 
-from services.plumbing.database import database_is_away, driver_errors, transaction
+from services.plumbing import doorbell
+from services.plumbing.database import (
+    after_commit,
+    database_is_away,
+    driver_errors,
+    transaction,
+)
 
 # Where a reader stands who has read nothing yet.
 START = 0
@@ -114,11 +121,13 @@ def append(connection: Connection, schema: str, events: Sequence[Event]) -> None
             f"INSERT INTO {schema}.outbox (id, type, subject, time, data) VALUES {rows}",
             tuple(value for event in events for value in event_values(event)),
         )
+        database = str(connection.engine.url.database)
+        after_commit(connection, f"ring {database}", partial(doorbell.ring, database))
 
 
 def prepared_insertion(schema: str) -> tuple[str, str]:
     """Types and statement of an insertion of one event, for a session to prepare; event_values
-    are its parameters.
+    are its parameters. Whoever commits it rings the doorbell.
     """
     return (
         "text, text, text, timestamptz, bytea",

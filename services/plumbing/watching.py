@@ -12,8 +12,9 @@ from services.plumbing import outbox
 
 log = logging.getLogger("bus")
 
-# Looking for events waits longer the longer none came: a share of the time since the last, within
-# bounds. Notifications would come at once, but every commit that sends one waits for all others.
+# Who is not rung for waits longer the longer nothing came: a share of the time since the last
+# event, within bounds. PostgreSQL's notifications would do, but every commit that sends one waits
+# for all others.
 POLL_SECONDS_MIN = 0.005
 POLL_SECONDS_MAX = 0.2
 QUIET_SHARE = 0.05
@@ -36,6 +37,8 @@ class Watch:
         self._stopping = stopping
         self._newest: dict[str, int] = {}
         self._changed_times: dict[str, float] = {}
+        self._rung = threading.Event()
+        self._hears_rings = False
         self._changed = threading.Condition()
 
     def wait(self, stream: str, position: int, *, seconds_max: float) -> bool:
@@ -68,6 +71,14 @@ class Watch:
                 self._changed.notify_all()
         return bool(moved)
 
+    def rely_on_rings(self) -> None:
+        """From now on somebody rings whenever there may be news."""
+        self._hears_rings = True
+
+    def ring(self) -> None:
+        """Look now."""
+        self._rung.set()
+
     def run(self) -> None:
         """Look, whatever goes away meanwhile."""
         while not self._stopping.is_set():
@@ -83,6 +94,11 @@ class Watch:
         last_event = -math.inf
         with self._engine.connect() as connection:
             while not self._stopping.is_set():
+                # Before the look: who rings while it is under way is heard the next time.
+                self._rung.clear()
                 if self.note(outbox.newest(connection, self._streams)):
                     last_event = time.monotonic()
-                self._stopping.wait(pause_seconds(time.monotonic() - last_event))
+                if self._hears_rings:
+                    self._rung.wait(POLL_SECONDS_MAX)
+                else:
+                    self._stopping.wait(pause_seconds(time.monotonic() - last_event))

@@ -110,10 +110,11 @@ def build(members_url: str, shelf_url: str) -> Town:
     return town
 
 
-def embedded_bus(town: Town) -> EmbeddedBus:
+def embedded_bus(town: Town, *, doorbell: str = "") -> EmbeddedBus:
     return EmbeddedBus(
         [Source("members", town.members, ["public"])],
         [Consumer(Shelf, town.shelf, {"DATABASE_URL": town.shelf_url})],
+        doorbell=doorbell,
     )
 
 

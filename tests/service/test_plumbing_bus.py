@@ -4,20 +4,21 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Connection, create_engine
 
-from services.plumbing import inbox
+from services.plumbing import doorbell, inbox, outbox
 from services.plumbing.database import transaction
 from services.plumbing.embedded_bus import Pace
 from services.plumbing.embedded_postgres import PostgresServer
 from services.plumbing.outbox import Event
 from services.plumbing.watching import Watch, pause_seconds
 from tests.service.databases import Databases
-from tests.service.shelf import NOW, Town, build, embedded_bus
+from tests.service.shelf import NOW, Town, build, card_issued, embedded_bus
 from tests.service.waiting import wait_until
 
 
@@ -241,6 +242,74 @@ def test_a_stream_is_busy_by_its_rate_and_not_while_it_catches_up() -> None:
         pace.note(events, now)
         found.append(pace.is_busy)
     assert found == [False, True, False, False, True, False]
+
+
+def test_a_ring_comes_after_commit_and_not_after_rollback(
+    quiet_town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rung: list[tuple[str, int]] = []
+
+    def ring(database: str) -> None:
+        with transaction(quiet_town.members) as connection:
+            rung.append((database, outbox.newest(connection, ["public"])["public"]))
+
+    monkeypatch.setattr("services.plumbing.doorbell.ring", ring)
+    quiet_town.issue("card-1", "card-2")
+    database = str(quiet_town.members.url.database)
+    assert rung == [(database, 2)]
+    with suppress(ZeroDivisionError), transaction(quiet_town.members) as connection:
+        outbox.append(connection, "public", [card_issued("card-3")])
+        _ = 1 / 0
+    with transaction(quiet_town.members) as connection:
+        outbox.newest(connection, ["public"])
+    assert rung == [(database, 2)]
+
+
+@contextmanager
+def rung_by_us(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let this process ring at an address while the block runs."""
+    monkeypatch.setenv("BUS_DOORBELL", address)
+    doorbell.bell.cache_clear()
+    opened = doorbell.bell()
+    assert opened is not None
+    try:
+        yield
+    finally:
+        opened.close()
+        doorbell.bell.cache_clear()
+
+
+def test_a_bus_with_a_doorbell_looks_when_it_is_rung_for(
+    quiet_town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Longer than the test may last: what is heard was rung for.
+    monkeypatch.setattr("services.plumbing.watching.POLL_SECONDS_MAX", 3_600.0)
+    monkeypatch.setattr("services.plumbing.embedded_bus.CURSOR_SECONDS", 3_600.0)
+    bus = embedded_bus(quiet_town, doorbell="127.0.0.1:0")
+    bus.start()
+    with rung_by_us(bus.doorbell, monkeypatch):
+        quiet_town.issue("card-1")
+        wait_until(lambda: quiet_town.kept() == ["card-1"])
+        quiet_town.issue("card-2")
+        wait_until(lambda: quiet_town.kept() == ["card-1", "card-2"])
+        bus.stop()
+        # Nobody listens any more, and nobody minds.
+        quiet_town.issue("card-3")
+        quiet_town.issue("card-4")
+    assert quiet_town.kept() == ["card-1", "card-2"]
+
+
+def test_a_bus_whose_doorbell_is_taken_looks_by_itself(quiet_town: Town) -> None:
+    taken = doorbell.Doorbell("127.0.0.1:0")
+    bus = embedded_bus(quiet_town, doorbell=taken.address)
+    bus.start()
+    quiet_town.issue("card-1")
+    wait_until(lambda: quiet_town.kept() == ["card-1"])
+    assert bus.doorbell == ""
+    bus.stop()
+    told = threading.Event()
+    told.set()
+    taken.listen(lambda _: None, told)
 
 
 def position(town: Town) -> int:

@@ -1,0 +1,88 @@
+"""Tells the embedded bus that something was announced, so that it need not keep looking.
+
+A ring is a datagram on the loopback, sent after COMMIT, with the name of the database. It may get
+lost, and anybody on the machine may send one: it only makes the bus look, which it does every now
+and then anyhow.
+"""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from functools import cache
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.plumbing.config import read
+
+log = logging.getLogger("bus")
+
+NAME_BYTES_MAX = 64
+
+
+class DoorbellSettings(BaseSettings):
+    """Where the bus listens; empty without an embedded bus."""
+
+    model_config = SettingsConfigDict(env_prefix="BUS_", frozen=True)
+
+    doorbell: str = Field(default="", pattern=r"^([0-9.]+:\d+)?$")
+
+
+def address_of(doorbell: str) -> tuple[str, int]:
+    host, _, port = doorbell.rpartition(":")
+    return host, int(port)
+
+
+@cache
+def bell() -> socket.socket | None:
+    """What this process rings with, for as long as it lives."""
+    settings = read(DoorbellSettings)
+    if not settings.doorbell:
+        return None
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    opened.setblocking(False)
+    opened.connect(address_of(settings.doorbell))
+    return opened
+
+
+def ring(database: str) -> None:
+    """Say that a transaction which announced something was committed."""
+    opened = bell()
+    if opened is not None:
+        try:
+            opened.send(database.encode()[:NAME_BYTES_MAX])
+        except OSError:
+            # Nobody listens, or too many ring: the bus looks by itself.
+            log.debug("the bus does not hear its doorbell")
+
+
+class Doorbell:
+    """Hears who rings at an address, "host:port"; port 0 is any that is free."""
+
+    def __init__(self, address: str) -> None:
+        """Refuses: OSError, when somebody listens there already."""
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._socket.bind(address_of(address))
+        except OSError:
+            self._socket.close()
+            raise
+
+    @property
+    def address(self) -> str:
+        host, port = self._socket.getsockname()
+        return f"{host}:{port}"
+
+    def listen(self, on_ring: Callable[[str], None], stopping: threading.Event) -> None:
+        """Call on_ring with each database's name until told to stop, by `wake` at the latest."""
+        with self._socket:
+            while not stopping.is_set():
+                name = self._socket.recv(NAME_BYTES_MAX)
+                if name:
+                    on_ring(name.decode(errors="replace"))
+
+    def wake(self) -> None:
+        """Let who listens see whether to stop."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", address_of(self.address))
