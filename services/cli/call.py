@@ -20,8 +20,10 @@ from loyalty.ledger.v1 import (
     night_pb2,
     point_of_sale_pb2,
     points_pb2,
+    pools_pb2,
+    transfers_pb2,
 )
-from loyalty.members.v1 import members_pb2
+from loyalty.members.v1 import households_pb2, members_pb2, merges_pb2
 from loyalty.rewards.v1 import catalogue_pb2, redemption_pb2, vouchers_pb2
 from loyalty.tiering.v1 import rules_pb2, tiering_pb2
 from plumbing.v1 import access_pb2
@@ -31,12 +33,14 @@ from services.cli.tokens import mint
 from services.plumbing.grpc_client import bearer, channel, error_info, field_violations
 
 CONTRACTS = {
-    "members": (members_pb2,),
+    "members": (members_pb2, merges_pb2, households_pb2),
     "ledger": (
         point_of_sale_pb2,
         earn_policy_pb2,
         ledger_pb2,
         points_pb2,
+        pools_pb2,
+        transfers_pb2,
         adjustments_pb2,
         liability_pb2,
         night_pb2,

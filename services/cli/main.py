@@ -282,3 +282,24 @@ def export(
     except (NoLedgerDatabase, OSError) as refused:
         typer.echo(f"loyalty export: {refused}", err=True)
         raise typer.Exit(1) from None
+
+
+@app.command()
+def export_member(
+    member: Annotated[str, typer.Argument(help="Such as members/…, as FindMember names it.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="Where to write it; to the output where none is given."),
+    ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(help="A tier group; repeatable; status where none is given.")
+    ] = None,
+    data: DataOption = DATA_DEFAULT,
+) -> None:
+    """Write all that the running platform keeps of a member, as one JSON document.
+
+    With whoever is merged into them; without the others of their household.
+    """
+    from services.cli.export_member import run
+
+    run(data, member, out, group or ["status"])

@@ -55,6 +55,7 @@ SERVICES = (
 SUBSCRIPTIONS = (
     ("ledger", "members"),
     ("ledger", "tiering"),
+    ("rewards", "members"),
     ("rewards", "tiering"),
     ("tiering", "ledger"),
     ("tiering", "members"),

@@ -24,6 +24,10 @@ from loyalty.ledger.v1 import (
     point_of_sale_pb2_grpc,
     points_pb2,
     points_pb2_grpc,
+    pools_pb2,
+    pools_pb2_grpc,
+    transfers_pb2,
+    transfers_pb2_grpc,
 )
 from sqlalchemy import Engine
 
@@ -46,18 +50,26 @@ from services.ledger.rpc.liability import LiabilityFigures
 from services.ledger.rpc.night import Night
 from services.ledger.rpc.point_of_sale import PointOfSale
 from services.ledger.rpc.points import Points
+from services.ledger.rpc.pools import PoolReading
+from services.ledger.rpc.shared_holds import SharedPoints
+from services.ledger.rpc.transfers import TransfersOfPoints
 from services.ledger.settings import LedgerSettings
 from services.ledger.shards import Shards
+from services.ledger.sharing import SharedHoldsLeftAlone, Sharing
 from services.ledger.storage import shards as shard_storage
+from services.ledger.transferring import Transferring, TransfersUnderWay
 from services.ledger.usecases import attach
 from services.ledger.usecases.liability import Liabilities
 from services.ledger.usecases.lots import Lots
 from services.ledger.usecases.night import Nights
 from services.ledger.usecases.plan_expiry import ExpiryPlans
 from services.ledger.usecases.policies import Policies
+from services.ledger.usecases.pools import Pools
 from services.ledger.usecases.proposals import Proposals
 from services.ledger.usecases.quote import Quotes
 from services.ledger.usecases.read import Reading
+from services.ledger.usecases.shared_holds import SharedHolds
+from services.ledger.usecases.transfers import Transfers
 from services.plumbing import grpc_server, outbox, telemetry
 from services.plumbing.auth import TokenVerifier
 from services.plumbing.config import AuthSettings, LogSettings, read
@@ -95,10 +107,16 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
     approved = ApprovedProposals(
         Adjusting(shards, proposals, settings.adjustment_limits), proposals
     )
+    transfers = Transfers(database, now_micros)
+    under_way = TransfersUnderWay(Transferring(shards, transfers), transfers)
+    shared_holds = SharedHolds(database, now_micros)
+    left_alone = SharedHoldsLeftAlone(Sharing(shards, shared_holds), shared_holds)
 
     async def close() -> None:
         await overdue.close()
         await approved.close()
+        await under_way.close()
+        await left_alone.close()
         await lookups.close()
         await shards.close()
         await asyncio.to_thread(cards.close)
@@ -120,9 +138,7 @@ def services(
         adjusting=adjusting,
         reading=reading,
         holdings=holdings,
-        first_wallet=lambda member_id: attach.first_wallet(
-            database, member_id, now=datetime.now(UTC), announce=events.wallet_attached
-        ),
+        first_wallet=partial(first_wallet, database),
     )
     adjustments = Adjustments(adjusting, proposals)
     liability = LiabilityFigures(Liabilities(database))
@@ -131,15 +147,37 @@ def services(
         holdings=holdings,
         lots=Lots(database, count),
         plans=ExpiryPlans(database, count, now_micros),
+        shared=SharedPoints(Sharing(shards, SharedHolds(database, now_micros))),
     )
+    pools = PoolReading(holdings=holdings, pools=Pools(database, now_micros))
     night = Night(shards=shards, nights=Nights(database, now_micros))
     return [
         served(ledger_pb2, ledger_pb2_grpc, "LedgerService", ledger),
         served(points_pb2, points_pb2_grpc, "PointsService", points),
+        served(pools_pb2, pools_pb2_grpc, "PoolService", pools),
         served(night_pb2, night_pb2_grpc, "NightService", night),
         served(adjustments_pb2, adjustments_pb2_grpc, "AdjustmentService", adjustments),
         served(liability_pb2, liability_pb2_grpc, "LiabilityService", liability),
+        transfer_service(database, shards, holdings),
     ]
+
+
+def transfer_service(database: Engine, shards: Shards, holdings: Holdings) -> grpc_server.Service:
+    """What members send each other points by."""
+    transfers = Transfers(database, now_micros)
+    servicer = TransfersOfPoints(
+        transferring=Transferring(shards, transfers),
+        transfers=transfers,
+        holdings=holdings,
+        first_wallet=partial(first_wallet, database),
+    )
+    return served(transfers_pb2, transfers_pb2_grpc, "TransferService", servicer)
+
+
+def first_wallet(database: Engine, member_id: str) -> int:
+    return attach.first_wallet(
+        database, member_id, now=datetime.now(UTC), announce=events.wallet_attached
+    )
 
 
 def till_services(

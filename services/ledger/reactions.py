@@ -1,4 +1,4 @@
-"""What the ledger does when members enrol and cards change."""
+"""What the ledger does when members enrol, merge, part and share, and when cards change."""
 
 import time
 from datetime import UTC, datetime
@@ -9,13 +9,21 @@ from nameko.events import event_handler
 
 from services.ledger.domain.standing import TierRules
 from services.ledger.events import wallet_attached
+from services.ledger.storage.households import Share
+from services.ledger.storage.merges import Merge
 from services.ledger.storage.tiers import MemberTier
-from services.ledger.usecases import attach, tiers
+from services.ledger.usecases import attach, tiers, together
 from services.plumbing.reactions import Database, apply
 
 
 def member_id_of(name: str) -> str:
     return name.removeprefix("members/")
+
+
+def merge_of(event: events_pb2.MembersMerged | events_pb2.MergeUndone) -> Merge:
+    return Merge(
+        event.merge.removeprefix("merges/"), member_id_of(event.source), member_id_of(event.target)
+    )
 
 
 def now() -> datetime:
@@ -69,6 +77,66 @@ class LedgerReactions:
             if received:
                 connection, event = received
                 attach.block_card(connection, event.card_token)
+
+    @event_handler("members", "loyalty.members.v1.MembersMerged")  # type: ignore[untyped-decorator]
+    def members_merged(self, envelope: bytes) -> None:
+        with apply(self.database, self.name, envelope, events_pb2.MembersMerged) as received:
+            if received:
+                connection, event = received
+                time = event.merge_time.ToDatetime(tzinfo=UTC)
+                together.merge(connection, merge_of(event), time)
+
+    @event_handler("members", "loyalty.members.v1.MergeUndone")  # type: ignore[untyped-decorator]
+    def merge_undone(self, envelope: bytes) -> None:
+        with apply(self.database, self.name, envelope, events_pb2.MergeUndone) as received:
+            if received:
+                connection, event = received
+                time = event.undo_time.ToDatetime(tzinfo=UTC)
+                together.undo_merge(connection, merge_of(event), time)
+
+    @event_handler("members", "loyalty.members.v1.MemberBlocked")  # type: ignore[untyped-decorator]
+    def member_blocked(self, envelope: bytes) -> None:
+        with apply(self.database, self.name, envelope, events_pb2.MemberBlocked) as received:
+            if received:
+                connection, event = received
+                time = event.block_time.ToDatetime(tzinfo=UTC)
+                together.block(connection, member_id_of(event.member), blocked=True, time=time)
+
+    @event_handler("members", "loyalty.members.v1.MemberUnblocked")  # type: ignore[untyped-decorator]
+    def member_unblocked(self, envelope: bytes) -> None:
+        with apply(self.database, self.name, envelope, events_pb2.MemberUnblocked) as received:
+            if received:
+                connection, event = received
+                time = event.unblock_time.ToDatetime(tzinfo=UTC)
+                together.block(connection, member_id_of(event.member), blocked=False, time=time)
+
+    @event_handler("members", "loyalty.members.v1.MemberErased")  # type: ignore[untyped-decorator]
+    def member_erased(self, envelope: bytes) -> None:
+        with apply(self.database, self.name, envelope, events_pb2.MemberErased) as received:
+            if received:
+                connection, event = received
+                time = event.erase_time.ToDatetime(tzinfo=UTC)
+                together.erase(connection, member_id_of(event.member), time)
+
+    @event_handler("members", "loyalty.members.v1.HouseholdChanged")  # type: ignore[untyped-decorator]
+    def household_changed(self, envelope: bytes) -> None:
+        with apply(self.database, self.name, envelope, events_pb2.HouseholdChanged) as received:
+            if received:
+                connection, event = received
+                together.change_household(
+                    connection,
+                    event.household.removeprefix("households/"),
+                    revision=event.revision,
+                    shares=[
+                        Share(
+                            member_id_of(share.member),
+                            share.points_limit,
+                            share.join_time.ToDatetime(tzinfo=UTC),
+                        )
+                        for share in event.members
+                    ],
+                    time=event.change_time.ToDatetime(tzinfo=UTC),
+                )
 
     @event_handler("tiering", "loyalty.tiering.v1.RuleSetPublished")  # type: ignore[untyped-decorator]
     def rule_set_published(self, envelope: bytes) -> None:

@@ -11,14 +11,12 @@ from loyalty.members.v1 import events_pb2
 from sqlalchemy import Connection
 
 from services.members.domain import events
+from services.members.domain.households import Household
+from services.members.domain.names import household_name, member_name, merge_name
 from services.plumbing import outbox
 from services.plumbing.timestamps import timestamp
 
 SCHEMA = "public"
-
-
-def resource_name(member_id: UUID) -> str:
-    return f"members/{member_id}"
 
 
 def lock(connection: Connection, member_id: UUID) -> None:
@@ -26,15 +24,35 @@ def lock(connection: Connection, member_id: UUID) -> None:
 
     Before it writes anything, so that events stand in the order they happened.
     """
-    outbox.lock_subject(connection, resource_name(member_id))
+    outbox.lock_subject(connection, member_name(member_id))
 
 
 def announce(
     connection: Connection, member_id: UUID, happened: Sequence[events.Event], *, now: datetime
 ) -> None:
     """Tell others, in this order, when the connection's transaction commits."""
-    subject = resource_name(member_id)
-    messages = [message(event, subject) for event in happened]
+    subject = member_name(member_id)
+    _append(connection, subject, [message(event, subject) for event in happened], now)
+
+
+def announce_household(connection: Connection, household: Household, *, now: datetime) -> None:
+    """Tell others who is in a household that is locked, when the transaction commits."""
+    subject = household_name(household.id)
+    changed = events_pb2.HouseholdChanged(
+        household=subject, revision=household.revision, change_time=timestamp(now)
+    )
+    for share in household.shares:
+        changed.members.add(
+            member=member_name(share.member_id),
+            points_limit=share.points_limit,
+            join_time=timestamp(share.join_time),
+        )
+    _append(connection, subject, [changed], now)
+
+
+def _append(
+    connection: Connection, subject: str, messages: Sequence[Message], now: datetime
+) -> None:
     outbox.append(
         connection,
         SCHEMA,
@@ -87,4 +105,39 @@ def _(event: events.ConsentChanged, member: str) -> Message:
         channel=said.channel,
         granted=said.granted,
         time=timestamp(said.time),
+    )
+
+
+@message.register
+def _(event: events.MemberBlocked, member: str) -> Message:
+    return events_pb2.MemberBlocked(member=member, block_time=timestamp(event.block_time))
+
+
+@message.register
+def _(event: events.MemberUnblocked, member: str) -> Message:
+    return events_pb2.MemberUnblocked(member=member, unblock_time=timestamp(event.unblock_time))
+
+
+@message.register
+def _(event: events.MemberErased, member: str) -> Message:
+    return events_pb2.MemberErased(member=member, erase_time=timestamp(event.erase_time))
+
+
+@message.register
+def _(event: events.MembersMerged, member: str) -> Message:
+    return events_pb2.MembersMerged(
+        merge=merge_name(event.merge_id),
+        source=member_name(event.source_id),
+        target=member,
+        merge_time=timestamp(event.merge_time),
+    )
+
+
+@message.register
+def _(event: events.MergeUndone, member: str) -> Message:
+    return events_pb2.MergeUndone(
+        merge=merge_name(event.merge_id),
+        source=member_name(event.source_id),
+        target=member,
+        undo_time=timestamp(event.undo_time),
     )

@@ -7,8 +7,17 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from loyalty.members.v1 import members_pb2, members_pb2_grpc
+from loyalty.members.v1 import (
+    households_pb2,
+    households_pb2_grpc,
+    members_pb2,
+    members_pb2_grpc,
+    merges_pb2,
+    merges_pb2_grpc,
+)
 
+from services.members.rpc.households import HouseholdService
+from services.members.rpc.merges import MergeService
 from services.members.rpc.service import MembersService
 from services.members.settings import MembersSettings
 from services.plumbing import grpc_server, telemetry
@@ -19,7 +28,6 @@ from services.plumbing.database_work import DatabaseWork
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 DOMAIN = "members.loyalty.example"
-FULL_NAME = members_pb2.DESCRIPTOR.services_by_name["MembersService"].full_name
 
 
 def utc_now() -> datetime:
@@ -32,16 +40,36 @@ async def start(
     """A running server on a migrated database. Refuses: OSError when the address is taken."""
     threads = settings.database_pool_size
     work = DatabaseWork(engine(settings.database_url, pool_size=threads), threads=threads)
-    service = MembersService(work, clock)
-    register = partial(members_pb2_grpc.add_MembersServiceServicer_to_server, service)
     server = await grpc_server.start(
         settings.grpc_address,
-        [grpc_server.Service(FULL_NAME, register)],
+        services(settings, work, clock),
         verifier=TokenVerifier(auth),
         domain=DOMAIN,
     )
     server.closers.append(work.close)
     return server
+
+
+def services(
+    settings: MembersSettings, work: DatabaseWork, clock: Callable[[], datetime]
+) -> list[grpc_server.Service]:
+    members = MembersService(work, clock)
+    merges = MergeService(work, clock, merged_members_max=settings.merged_members_max)
+    households = HouseholdService(work, clock, limits=settings.limits)
+    return [
+        grpc_server.Service(
+            members_pb2.DESCRIPTOR.services_by_name["MembersService"].full_name,
+            partial(members_pb2_grpc.add_MembersServiceServicer_to_server, members),
+        ),
+        grpc_server.Service(
+            merges_pb2.DESCRIPTOR.services_by_name["MergeService"].full_name,
+            partial(merges_pb2_grpc.add_MergeServiceServicer_to_server, merges),
+        ),
+        grpc_server.Service(
+            households_pb2.DESCRIPTOR.services_by_name["HouseholdService"].full_name,
+            partial(households_pb2_grpc.add_HouseholdServiceServicer_to_server, households),
+        ),
+    ]
 
 
 async def serve() -> None:

@@ -15,6 +15,8 @@ from services.rewards.domain.refusals import QueueFull
 
 BATCH_MAX = 200
 QUEUE_MAX = 4_000
+# A batch is a dozen statements, whatever is in it.
+LINGER_SECONDS = 0.005
 # A batch looks a few rows up by their keys, in tables whose statistics are always behind.
 BY_INDEX_ONLY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
@@ -38,7 +40,10 @@ class Batched(Generic[Command, Answer]):
         self._commit = commit
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._queue: GroupCommitter[Command, Answer | Refused] = GroupCommitter(
-            self._settle, batch_max=BATCH_MAX, queue_max=QUEUE_MAX
+            self._settle,
+            batch_max=BATCH_MAX,
+            queue_max=QUEUE_MAX,
+            linger_seconds=LINGER_SECONDS,
         )
 
     async def do(self, command: Command) -> Answer:

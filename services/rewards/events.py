@@ -69,6 +69,30 @@ def voucher_redeemed(
     announce(connection, message, subject=message.member, now=now)
 
 
+def voucher_redemption_undone(
+    connection: Connection,
+    voucher: Voucher,
+    *,
+    amount_minor: int,
+    store: str,
+    receipt_number: str,
+    now: datetime,
+) -> None:
+    """The voucher is given as it is without the use."""
+    message = events_pb2.VoucherRedemptionUndone(
+        member=member_name(voucher.member_id),
+        voucher=voucher_name(voucher),
+        reward=reward_name(voucher.reward_id),
+        version=voucher.version,
+        amount_minor=amount_minor,
+        balance_minor=voucher.balance_minor,
+        currency_code=voucher.currency_code,
+        store=store,
+        receipt_number=receipt_number,
+    )
+    announce(connection, message, subject=message.member, now=now)
+
+
 def voucher_revoked(connection: Connection, voucher: Voucher, *, now: datetime) -> None:
     message = events_pb2.VoucherRevoked(
         member=member_name(voucher.member_id),

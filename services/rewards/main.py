@@ -4,7 +4,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -24,13 +24,14 @@ from services.plumbing.database import engine
 from services.plumbing.database_work import DatabaseWork
 from services.plumbing.token_file import TokenFile
 from services.rewards.clients import LedgerPoints
+from services.rewards.pruner import Pruner
 from services.rewards.recoverer import Recoverer
 from services.rewards.redeeming import Redeeming
 from services.rewards.rpc.catalogue import Catalogue
 from services.rewards.rpc.redemptions import Redemptions
 from services.rewards.rpc.vouchers import Vouchers
 from services.rewards.settings import RewardsMigrationSettings, RewardsSettings
-from services.rewards.signing import Signer, open_signer
+from services.rewards.signing import open_signer
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 DOMAIN = "rewards.loyalty.example"
@@ -56,20 +57,27 @@ async def start(
     points = LedgerPoints(settings.ledger_address, TokenFile(settings.ledger_token_file))
     redeeming = Redeeming(settings.database_url, work, points, clock)
     redemptions = Redemptions(work, clock, signer, points, redeeming)
+    vouchers = Vouchers(
+        work, clock, signer, undone_within=timedelta(hours=settings.voucher_undo_hours)
+    )
     server = await grpc_server.start(
         settings.grpc_address,
-        services(work, clock, signer, redemptions),
+        services(work, clock, vouchers, redemptions),
         verifier=TokenVerifier(auth),
         domain=DOMAIN,
     )
     recoverer = Recoverer(work, redeeming)
+    pruner = Pruner(work, clock)
     # What uses something is closed before it.
-    server.closers += [recoverer.close, redeeming.close, points.close, work.close]
+    server.closers += [pruner.close, recoverer.close, redeeming.close, points.close, work.close]
     return server
 
 
 def services(
-    work: DatabaseWork, clock: Callable[[], datetime], signer: Signer, redemptions: Redemptions
+    work: DatabaseWork,
+    clock: Callable[[], datetime],
+    vouchers: Vouchers,
+    redemptions: Redemptions,
 ) -> Sequence[grpc_server.Service]:
     return [
         grpc_server.Service(
@@ -80,10 +88,7 @@ def services(
         ),
         grpc_server.Service(
             vouchers_pb2.DESCRIPTOR.services_by_name["VoucherService"].full_name,
-            partial(
-                vouchers_pb2_grpc.add_VoucherServiceServicer_to_server,
-                Vouchers(work, clock, signer),
-            ),
+            partial(vouchers_pb2_grpc.add_VoucherServiceServicer_to_server, vouchers),
         ),
         grpc_server.Service(
             redemption_pb2.DESCRIPTOR.services_by_name["RedemptionService"].full_name,

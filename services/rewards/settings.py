@@ -20,6 +20,8 @@ class RewardsSettings(ServerSettings):
     # Where the ledger answers, and a file with the token for it, read again as it changes.
     ledger_address: str = Field(default="127.0.0.1:7102", pattern=r"^[^:]+:\d+$")
     ledger_token_file: Path
+    # For how long a till may take the use of a voucher back.
+    voucher_undo_hours: int = Field(default=24, ge=0, le=24 * 366)
 
 
 class RewardsWorkerSettings(WorkerSettings):

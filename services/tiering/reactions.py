@@ -16,9 +16,10 @@ from services.plumbing.inbox import gather
 from services.plumbing.reactions import Database, apply
 from services.tiering import events
 from services.tiering.domain.calendar import to_day
-from services.tiering.metrics import DOCUMENTS_APPLIED
+from services.tiering.metrics import DOCUMENTS_APPLIED, MERGES_APPLIED
 from services.tiering.storage.activity import Movement
 from services.tiering.usecases.apply import Heard, apply_movements, attach_wallet, enrol_member
+from services.tiering.usecases.merge import erase_member, merge_members, undo_merge
 
 MICROS_PER_DAY = 86_400_000_000
 QUALIFYING = point_of_sale_pb2.POINT_KIND_QUALIFYING
@@ -56,7 +57,7 @@ def day_of(time: Timestamp) -> int:
     return to_day(time.ToDatetime(tzinfo=UTC).date())
 
 
-# Documents that change nothing a tier measures: points held, spent, given back or grown old.
+# Documents that change nothing a tier measures: points held, spent, given back, sent or grown old.
 NOT_COUNTED = frozenset(
     {
         ledger_pb2.ENTRY_TYPE_HOLD,
@@ -65,6 +66,8 @@ NOT_COUNTED = frozenset(
         ledger_pb2.ENTRY_TYPE_ACTIVATION,
         ledger_pb2.ENTRY_TYPE_EXPIRY,
         ledger_pb2.ENTRY_TYPE_REFUND,
+        ledger_pb2.ENTRY_TYPE_SEND,
+        ledger_pb2.ENTRY_TYPE_RECEIVE,
     }
 )
 
@@ -114,3 +117,38 @@ class TieringReactions:
             if received:
                 connection, event = received
                 enrol_member(connection, member_id_of(event.member), day=day_of(event.enrol_time))
+
+    @event_handler("members", "loyalty.members.v1.MembersMerged")  # type: ignore[untyped-decorator]
+    def members_merged(self, envelope: bytes) -> None:
+        with apply(self.database, self.name, envelope, members_events.MembersMerged) as received:
+            if received:
+                connection, event = received
+                merge_members(
+                    connection,
+                    merge_id_of(event.merge),
+                    source_id=member_id_of(event.source),
+                    target_id=member_id_of(event.target),
+                    day=day_of(event.merge_time),
+                )
+                MERGES_APPLIED.labels("merged").inc()
+
+    @event_handler("members", "loyalty.members.v1.MergeUndone")  # type: ignore[untyped-decorator]
+    def merge_undone(self, envelope: bytes) -> None:
+        with apply(self.database, self.name, envelope, members_events.MergeUndone) as received:
+            if received:
+                connection, event = received
+                undo_merge(
+                    connection,
+                    merge_id_of(event.merge),
+                    source_id=member_id_of(event.source),
+                    target_id=member_id_of(event.target),
+                    day=day_of(event.undo_time),
+                )
+                MERGES_APPLIED.labels("undone").inc()
+
+    @event_handler("members", "loyalty.members.v1.MemberErased")  # type: ignore[untyped-decorator]
+    def member_erased(self, envelope: bytes) -> None:
+        with apply(self.database, self.name, envelope, members_events.MemberErased) as received:
+            if received:
+                connection, event = received
+                erase_member(connection, member_id_of(event.member), now=datetime.now(UTC))

@@ -14,11 +14,19 @@ import pytest
 
 from services.plumbing.database import engine
 from services.plumbing.embedded_postgres import PostgresServer, embedded_postgres
-from tests.service import answering, ledger_history, ledger_shop, rewards_desk, servers
+from tests.service import (
+    answering,
+    ledger_history,
+    ledger_shop,
+    ledger_together,
+    rewards_desk,
+    servers,
+)
 from tests.service.answering import Answer, Answering, Serving
 from tests.service.databases import Databases, spare_the_disk
 from tests.service.ledger_history import Audit
 from tests.service.ledger_shop import Shop
+from tests.service.ledger_together import Families
 from tests.service.members_calls import Members
 from tests.service.rewards_calls import NOWHERE, Rewards
 from tests.service.rewards_desk import Desk
@@ -140,6 +148,17 @@ async def desk(databases: Databases, serve: Serve, tokens: Tokens, tmp_path: Pat
     )
     rewards = await serve("rewards", **settings)
     return Desk(rewards, settings, ledger, Shop(ledger, tokens, ledger_url), tokens)
+
+
+@pytest.fixture
+async def families(databases: Databases, serve: Serve, tokens: Tokens) -> AsyncIterator[Families]:
+    """Members of households who buy and spend, on a database that they share with those of other
+    tests.
+    """
+    url = ledger_together.common_families(databases)
+    running = await serve("ledger", url)
+    with ledger_together.told_together(url) as told:
+        yield Families(Shop(running, tokens, url), running, told)
 
 
 @pytest.fixture(scope="session")

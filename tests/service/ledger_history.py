@@ -30,7 +30,7 @@ from services.ledger.domain.policy import (
     Rule,
     Settings,
 )
-from services.ledger.usecases.audit import prove_policies, prove_shard
+from services.ledger.usecases.audit import prove_directory, prove_shard
 from services.ledger.usecases.policies import Policies
 from services.ledger.usecases.post import Answer, open_shard, post
 from services.plumbing.database import engine
@@ -189,7 +189,7 @@ def audit_after(database: Engine, statements: str) -> Problems:
     """
     with database.connect() as connection:
         connection.exec_driver_sql(statements)
-        results = [prove_policies(connection, ANNOUNCEMENTS)]
+        results = prove_directory(connection, ANNOUNCEMENTS)
         for shard in range(SHARDS):
             results += prove_shard(connection, shard, SHARDS, ANNOUNCEMENTS)
         connection.rollback()

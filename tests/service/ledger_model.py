@@ -1,6 +1,6 @@
 """What a ledger should answer, in a few plain rules that share nothing with the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tests.service.ledger_model_requests import (
@@ -12,11 +12,13 @@ from tests.service.ledger_model_requests import (
     CaptureAsked,
     HoldAsked,
     No,
+    ReceiveAsked,
     RefundAsked,
     ReleaseAsked,
     Reply,
     ReturnAsked,
     SaleAsked,
+    SendAsked,
     check_time,
 )
 
@@ -29,8 +31,8 @@ class Sold:
     voided: bool = False
 
 
-# A lot, by when it was earned and which of the document's entries opened it.
-Lot = tuple[int, int]
+# A lot, by when it was earned, and which entry of which document opened it.
+Lot = tuple[int, int, int]
 
 
 @dataclass
@@ -60,6 +62,8 @@ class Wallet:
     holds: dict[str, Held] = field(default_factory=dict)
     # What was burned and not given back, by the request that captured it.
     burns: dict[str, list[tuple[Lot, int]]] = field(default_factory=dict)
+    # What was sent, by the request that did.
+    sent: dict[str, list[tuple[Lot, int]]] = field(default_factory=dict)
 
     @property
     def available(self) -> int:
@@ -92,9 +96,11 @@ class Wallet:
         self.lots[lot] = points - repaid
         self.lifetime += points
 
-    def draw(self, points: int, own_time: int | None = None) -> int:
-        """Take points from lots, a sale's own before the oldest. Returns what there was not."""
-        for lot in sorted(self.lots, key=lambda lot: (lot[0] != own_time, lot)):
+    def draw(self, points: int, own: int | None = None) -> int:
+        """Take points from lots, those of a document before the oldest. Returns what there was
+        not.
+        """
+        for lot in sorted(self.lots, key=lambda lot: (lot[1] != own, lot)):
             taken = min(points, self.lots[lot])
             self.lots[lot] -= taken
             points -= taken
@@ -131,10 +137,13 @@ def earned(sold: Sold) -> dict[tuple[str, int], int]:
 
 
 class Model:
-    """All wallets, and what each request is answered."""
+    """All wallets, and what each request is answered. documents names those that requests
+    became.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, documents: Mapping[str, int]) -> None:
         self.wallets: dict[int, Wallet] = {}
+        self.documents = documents
 
     def wallet(self, number: int) -> Wallet:
         return self.wallets.setdefault(number, Wallet())
@@ -142,7 +151,7 @@ class Model:
     def ask_all(self, batch: Sequence[AnythingAsked]) -> list[Reply]:
         """What the requests of one batch are answered."""
         for asked in batch:
-            if isinstance(asked, SaleAsked | AdjustAsked):
+            if isinstance(asked, SaleAsked | AdjustAsked | SendAsked | ReceiveAsked):
                 self.wallet(asked.wallet).made = True
         return [self.ask(asked) for asked in batch]
 
@@ -180,6 +189,10 @@ class Model:
                 return release(asked, wallet)
             case RefundAsked():
                 return refund(asked, wallet)
+            case SendAsked():
+                return send(asked, wallet)
+            case ReceiveAsked():
+                return self._receive(asked, wallet)
 
     def _sell(self, asked: SaleAsked, wallet: Wallet) -> Reply:
         if asked.blocked:
@@ -192,7 +205,7 @@ class Model:
         points = {key: value for key, value in earned(sold).items() if value}
         for ordinal, ((_, kind), value) in enumerate(points.items(), 1):
             if kind == REDEEMABLE:
-                wallet.credit((asked.time, ordinal), value)
+                wallet.credit((asked.time, self.documents[asked.request_id], ordinal), value)
             else:
                 wallet.qualifying += value
         return Reply(points=frozenset((rule, kind, v) for (rule, kind), v in points.items()))
@@ -216,15 +229,14 @@ class Model:
         sold.voided = asked.void
         return self._claw_back(wallet, sold, before)
 
-    @staticmethod
-    def _claw_back(wallet: Wallet, sold: Sold, before: dict[tuple[str, int], int]) -> Reply:
+    def _claw_back(self, wallet: Wallet, sold: Sold, before: dict[tuple[str, int], int]) -> Reply:
         points, forgiven = [], 0
         for (rule, kind), now in earned(sold).items():
             lost = before[rule, kind] - now
             if kind == QUALIFYING:
                 wallet.qualifying -= lost
             else:
-                missing = wallet.draw(lost, sold.asked.time)
+                missing = wallet.draw(lost, self.documents[sold.asked.request_id])
                 if sold.asked.time >= SECOND_VERSION:
                     wallet.owed += missing
                 else:
@@ -235,8 +247,7 @@ class Model:
                 points.append((rule, kind, -lost))
         return Reply(points=frozenset(points), forgiven=forgiven)
 
-    @staticmethod
-    def _adjust(asked: AdjustAsked, wallet: Wallet) -> Reply:
+    def _adjust(self, asked: AdjustAsked, wallet: Wallet) -> Reply:
         check_time(asked.time)
         held = wallet.qualifying if asked.kind == QUALIFYING else wallet.available
         if asked.points < 0 and held + asked.points < 0:
@@ -244,10 +255,21 @@ class Model:
         if asked.kind == QUALIFYING:
             wallet.qualifying += asked.points
         elif asked.points > 0:
-            wallet.credit((asked.time, 1), asked.points)
+            wallet.credit((asked.time, self.documents[asked.request_id], 1), asked.points)
         else:
             wallet.draw(-asked.points)
         return Reply(points=frozenset({("", asked.kind, asked.points)}))
+
+    def _receive(self, asked: ReceiveAsked, wallet: Wallet) -> Reply:
+        """Points are as old as they were where they came from."""
+        (sent,) = (w.sent[asked.send] for w in self.wallets.values() if asked.send in w.sent)
+        opened = []
+        for ordinal, ((time, _, _), points) in enumerate(sent, 1):
+            lot = time, self.documents[asked.request_id], ordinal
+            wallet.lots[lot] = 0
+            opened.append((lot, points))
+        wallet.put_back(opened)
+        return Reply(points=frozenset(("", REDEEMABLE, points) for _, points in sent))
 
 
 def quantities_back(sold: Sold, lines: tuple[tuple[int, int], ...]) -> dict[int, int]:
@@ -291,6 +313,16 @@ def hold(asked: HoldAsked, wallet: Wallet) -> Reply:
             held.parts.append((lot, taken))
     wallet.holds[asked.request_id] = held
     return Reply()
+
+
+def send(asked: SendAsked, wallet: Wallet) -> Reply:
+    if asked.points > sum(wallet.lots.values()):
+        raise No("INSUFFICIENT_POINTS")
+    before = dict(wallet.lots)
+    wallet.draw(asked.points)
+    taken = [(lot, before[lot] - wallet.lots[lot]) for lot in sorted(before)]
+    wallet.sent[asked.request_id] = [(lot, points) for lot, points in taken if points]
+    return Reply(points=frozenset({("", REDEEMABLE, -asked.points)}))
 
 
 def capture(asked: CaptureAsked, wallet: Wallet) -> Reply:

@@ -11,11 +11,13 @@ from services.ledger.domain.documents import (
     Document,
     HoldPoints,
     Origin,
+    ReceivePoints,
     RecordReturn,
     RecordSale,
     RefundPoints,
     ReleaseHold,
     ReturnedLine,
+    SendPoints,
 )
 from services.ledger.domain.policy import PointKind
 from services.ledger.usecases.post import Answer
@@ -25,11 +27,13 @@ from tests.service.ledger_model_requests import (
     AnythingAsked,
     CaptureAsked,
     HoldAsked,
+    ReceiveAsked,
     RefundAsked,
     ReleaseAsked,
     Reply,
     ReturnAsked,
     SaleAsked,
+    SendAsked,
 )
 
 
@@ -54,6 +58,11 @@ def command_of(asked: AnythingAsked, documents: Mapping[str, int]) -> Command:
         return RecordReturn(
             wallet, request_id, body, origin, "31", "1", "", asked.time, back, asked.void
         )
+    if isinstance(asked, SendAsked):
+        return SendPoints(wallet, request_id, body, 1, asked.points, "app", asked.time)
+    if isinstance(asked, ReceiveAsked):
+        named = wallet, request_id, body
+        return ReceivePoints(*named, 1, asked.parts, "app", asked.time, "received")
     if isinstance(asked, AdjustAsked):
         kind = PointKind(asked.kind)
         return AdjustPoints(

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from services.ledger.domain.lots import SentPart
+
 NOW = 1_767_225_600_000_000
 DAY = 86_400_000_000
 # From here on a dollar gives two points, and what a return takes back may be owed.
@@ -75,8 +77,28 @@ class RefundAsked(Asked):
     points: int = 0
 
 
+@dataclass(frozen=True)
+class SendAsked(Asked):
+    points: int = 0
+
+
+@dataclass(frozen=True)
+class ReceiveAsked(Asked):
+    # The request that sent, and what the ledger answered to it.
+    send: str = ""
+    parts: tuple[SentPart, ...] = ()
+
+
 AnythingAsked = (
-    SaleAsked | ReturnAsked | AdjustAsked | HoldAsked | CaptureAsked | ReleaseAsked | RefundAsked
+    SaleAsked
+    | ReturnAsked
+    | AdjustAsked
+    | HoldAsked
+    | CaptureAsked
+    | ReleaseAsked
+    | RefundAsked
+    | SendAsked
+    | ReceiveAsked
 )
 
 

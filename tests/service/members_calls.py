@@ -15,6 +15,14 @@ from tests.service.servers import Running
 from tests.service.tokens import Metadata, Tokens
 
 EVENTS_MAX = 10_000
+EVERYTHING = (
+    "members.read",
+    "members.write",
+    "members.merge",
+    "members.erase",
+    "households.read",
+    "households.write",
+)
 
 
 def moment(text: str) -> Timestamp:
@@ -46,9 +54,10 @@ class Members:
     """A caller who may do everything, unless other metadata is given."""
 
     def __init__(self, running: Running, tokens: Tokens, database_url: str) -> None:
+        self.channel = running.channel
         self.stub = MembersServiceStub(running.channel)
         self.database_url = database_url
-        self.everything = tokens.bearer("members.read", "members.write")
+        self.everything = tokens.bearer(*EVERYTHING)
 
     async def enrol(self, **fields: Any) -> members_pb2.Member:
         request = members_pb2.EnrolMemberRequest(**{"request_id": str(uuid.uuid4()), **fields})

@@ -1,10 +1,11 @@
-"""What tiering announces, told to rewards as its worker would tell it."""
+"""What tiering and `members` announce, told to rewards as its worker would tell it."""
 
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.message import Message
+from loyalty.members.v1 import events_pb2 as members_events
 from loyalty.tiering.v1 import events_pb2
 from plumbing.v1 import envelope_pb2
 
@@ -34,21 +35,57 @@ def published_rules(
     )
 
 
-def changed(member: str, tier: str, *, effective: datetime = LONG_AGO) -> bytes:
+def changed(member: str, tier: str, *, effective: datetime = LONG_AGO, group: str = GROUP) -> bytes:
     """A member is in a tier from a time on."""
     return _enveloped(
         events_pb2.MemberTierChanged(
-            group=GROUP,
+            group=group,
             effective_time_micros=micros(effective),
             changes=[events_pb2.TierChange(member=member, new_tier=tier)],
         )
     )
 
 
-def _enveloped(message: Message) -> bytes:
+def new_merge() -> str:
+    return f"merges/{uuid.uuid4()}"
+
+
+def merged(source: str, target: str, merge: str = "") -> bytes:
+    """A member is another from now on."""
+    event = members_events.MembersMerged(merge=merge or new_merge(), source=source, target=target)
+    event.merge_time.GetCurrentTime()
+    return _enveloped(event, source="members")
+
+
+def parted(source: str, target: str, merge: str) -> bytes:
+    """That merge is undone."""
+    event = members_events.MergeUndone(merge=merge, source=source, target=target)
+    event.undo_time.GetCurrentTime()
+    return _enveloped(event, source="members")
+
+
+def blocked(member: str) -> bytes:
+    event = members_events.MemberBlocked(member=member)
+    event.block_time.GetCurrentTime()
+    return _enveloped(event, source="members")
+
+
+def unblocked(member: str) -> bytes:
+    event = members_events.MemberUnblocked(member=member)
+    event.unblock_time.GetCurrentTime()
+    return _enveloped(event, source="members")
+
+
+def erased(member: str) -> bytes:
+    event = members_events.MemberErased(member=member)
+    event.erase_time.GetCurrentTime()
+    return _enveloped(event, source="members")
+
+
+def _enveloped(message: Message, source: str = "tiering") -> bytes:
     wrapped = envelope_pb2.Envelope(
         id=uuid.uuid4().hex,
-        source="tiering",
+        source=source,
         type=message.DESCRIPTOR.full_name,
         subject=GROUP,
         data=message.SerializeToString(),
@@ -64,6 +101,11 @@ def heard(database_url: str, *envelopes: bytes) -> None:
     deliver = {
         "loyalty.tiering.v1.RuleSetPublished": reactions.rule_set_published,
         "loyalty.tiering.v1.MemberTierChanged": reactions.member_tier_changed,
+        "loyalty.members.v1.MembersMerged": reactions.members_merged,
+        "loyalty.members.v1.MergeUndone": reactions.merge_undone,
+        "loyalty.members.v1.MemberBlocked": reactions.member_blocked,
+        "loyalty.members.v1.MemberUnblocked": reactions.member_unblocked,
+        "loyalty.members.v1.MemberErased": reactions.member_erased,
     }
     try:
         for envelope in envelopes:

@@ -1,5 +1,6 @@
 """The exported books: hledger and beancount accept them and come to our balances."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +19,7 @@ from tests.service.accounting_tools import (
     installed_hledger,
 )
 from tests.service.ledger_history import make_history
+from tests.service.ledger_transfer_steps import make_transfers
 
 Database = Callable[[str], str]
 
@@ -90,6 +92,20 @@ def test_tool_refuses_books_that_do_not_come_to_our_balances(
     complaints = tool.complaints(books)
     assert "Liabilities:Wallets:W3" in complaints
     assert "Liabilities:Wallets:W1" not in complaints
+
+
+def test_tool_accepts_books_with_points_on_their_way(
+    database: Database, notation: str, tool: Tool, tmp_path: Path
+) -> None:
+    url = database("ledger")
+    asyncio.run(make_transfers(url))
+    books = tmp_path / "books"
+    # Two gifts, what was sent and received, and what was only sent.
+    assert export(url, NOTATIONS[notation], books) == Written(5, 4)
+    assert tool.complaints(books) == ""
+    assert "send, transfer 1" in books.read_text()
+    programme = {"Expenses:Adjustment": {"PTS": 70}, "Equity:Transfer": {"PTS": -10}}
+    assert tool.balances(books) == our_balances(url) | programme
 
 
 def test_tool_accepts_empty_books(

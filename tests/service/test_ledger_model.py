@@ -20,62 +20,38 @@ from sqlalchemy import Engine
 from services.ledger import events
 from services.ledger.domain.circumstances import Limits
 from services.ledger.domain.documents import Document
-from services.ledger.domain.policy import (
-    Clawback,
-    LineCondition,
-    PointKind,
-    Policy,
-    Rule,
-    Settings,
-)
-from services.ledger.usecases.policies import Policies
+from services.ledger.domain.lots import SentPart
+from services.ledger.domain.transferring import sent_parts
 from services.ledger.usecases.post import Shard, open_shard, post
 from services.plumbing.database import engine, transaction
 from tests.service.databases import Databases
 from tests.service.ledger_model import Model
 from tests.service.ledger_model_commands import command_of, reply_of
+from tests.service.ledger_model_policy import publish_two_versions
 from tests.service.ledger_model_requests import (
     DAY,
     NOW,
-    SECOND_VERSION,
     AdjustAsked,
     AnythingAsked,
     CaptureAsked,
     HoldAsked,
     Item,
+    ReceiveAsked,
     RefundAsked,
     ReleaseAsked,
     ReturnAsked,
     SaleAsked,
+    SendAsked,
 )
 from tests.unit.ledger_chance import CHANCES
 
 SHARDS, WALLETS, BATCH_MAX = 2, 4, 8
 HOUR = 3_600_000_000
-BOTH = (PointKind.REDEEMABLE, PointKind.QUALIFYING)
+# What was sent, as the ledger said it.
+Parts = tuple[SentPart, ...]
 _wallets = itertools.count(1)
 # Microseconds: no two business times are the same, so neither are two lots' ages.
 _times = itertools.count(1)
-
-
-def publish_two_versions(database: Engine) -> None:
-    produce = Rule(
-        "produce",
-        "produce",
-        (PointKind.REDEEMABLE,),
-        points=1,
-        per_minor=100,
-        lines=LineCondition(categories=(("PRODUCE",),)),
-    )
-    versions = ((1, 0, Clawback.WITHIN_BALANCE), (2, SECOND_VERSION, Clawback.ALLOW_NEGATIVE))
-    for points, effective_time, clawback in versions:
-        base = Rule("base", "base", BOTH, points=points, per_minor=100)
-        draft = Policy(
-            0, effective_time, "USD", (base, produce), settings=Settings(clawback=clawback)
-        )
-        Policies(database, events.policy_published).publish(
-            draft, request_id=a_uuid(), body_hash=a_uuid(), publisher="test", now=NOW
-        )
 
 
 def a_uuid() -> str:
@@ -103,12 +79,13 @@ class Ledger(RuleBasedStateMachine):
             ]
             for _ in range(2)
         ]
-        self._model = Model()
         self._chance = Random(0)  # noqa: S311 — nothing secret is chosen
         self._wallets = [next(_wallets) for _ in range(WALLETS)]
         self._sent: list[AnythingAsked] = []
-        # Which document each sale, hold and capture became.
+        # Which document each request became, and what was sent by those that sent.
         self._documents: dict[str, int] = {}
+        self._parts: dict[str, Parts] = {}
+        self._model = Model(self._documents)
 
     def teardown(self) -> None:
         for shard in itertools.chain(*self._servers):
@@ -140,6 +117,13 @@ class Ledger(RuleBasedStateMachine):
         self._send([self._a_spending(self._wallets)])
 
     @rule()
+    def transfer(self) -> None:
+        """Points leave a wallet, and sooner or later come to another, of any shard."""
+        self._send([self._a_sending(self._wallets)])
+        if self._chance.random() < 0.7:
+            self._send([self._a_receiving(self._wallets)])
+
+    @rule()
     def send_again(self) -> None:
         """Any earlier request, whatever became of it: as it was, or its id with another body."""
         self._send([self._again(self._wallets)])
@@ -156,6 +140,8 @@ class Ledger(RuleBasedStateMachine):
             self._an_adjustment,
             self._a_hold,
             *[self._a_spending] * 3,
+            self._a_sending,
+            self._a_receiving,
             self._again,
         )
         batch: list[AnythingAsked] = []
@@ -234,11 +220,12 @@ class Ledger(RuleBasedStateMachine):
         commands = [command_of(asked, self._documents) for asked in batch]
         shard = self._chance.choice(self._servers)[batch[0].wallet % SHARDS]
         answers = post(shard, commands)
-        assert [reply_of(answer) for answer in answers] == self._model.ask_all(batch)
         for asked, answer in zip(batch, answers, strict=True):
-            made = isinstance(asked, SaleAsked | HoldAsked | CaptureAsked)
-            if made and isinstance(answer, Document):
+            if isinstance(answer, Document):
                 self._documents[asked.request_id] = answer.document_id
+                if isinstance(asked, SendAsked):
+                    self._parts[asked.request_id] = sent_parts(answer)
+        assert [reply_of(answer) for answer in answers] == self._model.ask_all(batch)
 
     def _a_sale(self, wallets: Sequence[int]) -> SaleAsked:
         chance = self._chance
@@ -333,6 +320,19 @@ class Ledger(RuleBasedStateMachine):
         if chance.random() < 0.3:
             return ReleaseAsked(*identity, named)
         return CaptureAsked(*identity, named, points)
+
+    def _a_sending(self, wallets: Sequence[int]) -> SendAsked:
+        held = self._a_hold(wallets)
+        return SendAsked(held.wallet, held.request_id, held.body, held.time, held.points)
+
+    def _a_receiving(self, wallets: Sequence[int]) -> AnythingAsked:
+        """Of what was sent last and may not have arrived yet, by whichever wallet."""
+        chance = self._chance
+        if not self._parts:
+            return self._a_sending(wallets)
+        sent, parts = list(self._parts.items())[-1]
+        wallet, time = chance.choice(wallets), a_time(chance, 60)
+        return ReceiveAsked(wallet, a_uuid(), a_uuid(), time, sent, parts)
 
     def _again(self, wallets: Sequence[int]) -> AnythingAsked:
         earlier = [asked for asked in self._sent if asked.wallet in wallets]

@@ -64,6 +64,25 @@ METHODS: dict[str, tuple[Call, str]] = {
         "members.write",
     ),
     "ListConsents": (lambda m, name, token: m.list_consents(name, token), "members.read"),
+    "BlockMember": (
+        lambda m, name, token: m.stub.BlockMember(
+            pb.BlockMemberRequest(request_id=REQUEST_ID, name=name, reason="x"), metadata=token
+        ),
+        "members.write",
+    ),
+    "UnblockMember": (
+        lambda m, name, token: m.stub.UnblockMember(
+            pb.UnblockMemberRequest(request_id=REQUEST_ID, name=name), metadata=token
+        ),
+        "members.write",
+    ),
+    "EraseMember": (
+        lambda m, name, token: m.stub.EraseMember(
+            pb.EraseMemberRequest(request_id=REQUEST_ID, name=name, reason="inactive"),
+            metadata=token,
+        ),
+        "members.erase",
+    ),
 }
 OWN = {
     "GetMember": "members.read.own",

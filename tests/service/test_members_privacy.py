@@ -9,6 +9,7 @@ from loyalty.members.v1 import members_pb2
 
 from tests.service.contents import contents
 from tests.service.members_calls import Members
+from tests.service.members_together import Together
 from tests.service.refusals import refused
 
 RAW = "4111111111111111"
@@ -56,6 +57,13 @@ async def test_no_personal_data_is_logged(
         await refused(members.enrol(given_name="Countess" * 20))
         await members.update(members_pb2.Member(name=enrolled.name, given_name="Countess"))
         await members.find(email="ada@example.com")
+        together = Together(members)
+        blocking = {"name": enrolled.name, "reason": "Lovelace said so"}
+        await together.ask("BlockMember", **blocking)
+        await together.ask("UnblockMember", name=enrolled.name)
+        invitation = await together.invite((await together.household(enrolled.name)).name)
+        await refused(together.ask("AcceptInvitation", member=enrolled.name, code=invitation.code))
+        await together.erase(enrolled.name)
     assert any("IDENTITY_TAKEN" in str(record.__dict__) for record in caplog.records)
-    for personal in PERSONAL:
+    for personal in (*PERSONAL, invitation.code):
         assert personal not in shown(caplog)

@@ -64,6 +64,34 @@ REFUSED = {
     "a consent without its proof": f"""
         INSERT INTO consents (member_id, purpose, channel, granted, time, method, source)
         VALUES ('{ADA}', 'marketing', 'email', true, now(), '', '')""",
+    "a member blocked without a reason": "UPDATE members SET block_time = now()",
+    "an erased member with a name": f"""
+        UPDATE members SET given_name = 'Ada', erase_time = now(), erase_reason = 'inactive'
+        WHERE id = '{ADA}'""",
+    "an erasure with a sentence for a reason": f"""
+        UPDATE members SET erase_time = now(), erase_reason = 'Ada called' WHERE id = '{ADA}'""",
+    "a member merged with themselves": f"""
+        INSERT INTO merges (id, source_id, target_id, reason, merge_time)
+        VALUES (gen_random_uuid(), '{ADA}', '{ADA}', 'twice', now())""",
+    "a member merged into two": f"""
+        INSERT INTO merges (id, source_id, target_id, reason, merge_time)
+        VALUES (gen_random_uuid(), '{ADA}', '{EVE}', 'twice', now()),
+            (gen_random_uuid(), '{ADA}', '{EVE}', 'twice', now())""",
+    "a household owned by who is not in it": f"""
+        INSERT INTO households (id, owner_id, revision, create_time)
+        VALUES ('{ADA}', '{ADA}', 1, now())""",
+    "a household without an owner that goes on": f"""
+        INSERT INTO households (id, revision, create_time) VALUES ('{ADA}', 1, now())""",
+    "a member of two households": f"""
+        INSERT INTO households (id, revision, create_time, end_time)
+        VALUES ('{ADA}', 1, now(), now()), ('{EVE}', 1, now(), now());
+        INSERT INTO household_members (member_id, household_id, points_limit, join_time)
+        VALUES ('{ADA}', '{ADA}', 0, now()), ('{ADA}', '{EVE}', 0, now())""",
+    "an invitation for nobody": f"""
+        INSERT INTO households (id, revision, create_time, end_time)
+        VALUES ('{ADA}', 1, now(), now());
+        INSERT INTO invitations (id, household_id, state, create_time, expire_time)
+        VALUES ('{ADA}', '{ADA}', 'open', now(), now() + interval '1 day')""",
     "a member deleted beneath their cards": f"DELETE FROM members WHERE id = '{ADA}'",
 }
 

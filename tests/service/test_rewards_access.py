@@ -24,6 +24,7 @@ VOUCHERS = {
     "GetVoucher": ("vouchers.read", "vouchers.read.own"),
     "ListVouchers": ("vouchers.read", "vouchers.read.own"),
     "RedeemVoucher": ("vouchers.redeem", ""),
+    "UndoVoucherRedemption": ("vouchers.redeem", ""),
     "RevokeVoucher": ("vouchers.write", ""),
     "UploadCodes": ("vouchers.write", ""),
     "GetCodePool": ("vouchers.read", ""),

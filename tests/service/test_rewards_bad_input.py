@@ -119,6 +119,12 @@ WRONG: tuple[tuple[Message, str], ...] = (
     (at_till(currency_code="francs"), "currency_code"),
     (at_till(business_time=BEYOND), "business_time"),
     (vouchers.RevokeVoucherRequest(name=f"{MEMBER}/vouchers/{new_id()}"), "reason"),
+    (
+        vouchers.UndoVoucherRedemptionRequest(
+            redeem_request_id="1", store="31", receipt_number="R-1"
+        ),
+        "redeem_request_id",
+    ),
     (uploading(pool="cinema"), "pool"),
     (uploading(first_line=0), "first_line"),
     (uploading(codes=[]), "codes"),

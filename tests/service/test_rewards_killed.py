@@ -67,8 +67,8 @@ async def test_killed_at_every_step_it_ends_complete_or_undone(
     with pytest.MonkeyPatch.context() as patching:
         # Nobody sees to what is left behind before a server is back.
         patching.setattr(recoverer, "EVERY_SECONDS", NEVER_SECONDS)
-        dead = await asyncio.gather(*(_die(desk, death, tokens) for death in deaths()))
-    left = dict(zip(deaths(), dead, strict=True))
+        left = {death: await _ask(desk, death) for death in deaths()}
+        await asyncio.gather(*(_die(desk, death, each, tokens) for death, each in left.items()))
     started = time.monotonic()
     await serve("rewards", **desk.settings)
     found = {death: await _end(desk, each, started) for death, each in left.items()}
@@ -78,21 +78,25 @@ async def test_killed_at_every_step_it_ends_complete_or_undone(
     assert run_audit(desk.shop.database_url).ok
 
 
-async def _die(desk: Desk, death: Death, tokens: Tokens) -> Left:
-    """Have a server killed while it does what a member asks for."""
+async def _ask(desk: Desk, death: Death) -> Left:
+    """What a member will ask of a server that dies so."""
     pieces = 0 if death.step in GOING_BACK else 1
     reward = await desk.offer(stock=catalogue_pb2.Stock(total=pieces))
     member = await desk.member()
-    request = desk.request(member, reward)
+    return Left(member, reward, desk.request(member, reward))
+
+
+async def _die(desk: Desk, death: Death, left: Left, tokens: Tokens) -> None:
+    """Have a server killed while it does what a member asks for."""
     settings = {**desk.settings, "grpc_address": "127.0.0.1:0", "metrics_port": 0}
     process, connection = fork(death, tokens.settings, settings)
     port = await asyncio.to_thread(connection.recv)
-    async with aio_channel(f"127.0.0.1:{port}") as channel:
+    # As many servers start at once as there are deaths.
+    async with aio_channel(f"127.0.0.1:{port}", seconds_max=SETTLED_SECONDS_MAX) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await _redeem_and_cancel(desk, request, channel)
+            await _redeem_and_cancel(desk, left.request, channel)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE, death
     await asyncio.to_thread(process.join)
-    return Left(member, reward, request)
 
 
 async def _redeem_and_cancel(

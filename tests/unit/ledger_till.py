@@ -19,13 +19,15 @@ from services.ledger.domain.documents import (
     HoldPoints,
     Origin,
     Original,
+    ReceivePoints,
     RecordReturn,
     RecordSale,
     RefundPoints,
     ReleaseHold,
     ReturnedLine,
+    SendPoints,
 )
-from services.ledger.domain.lots import Burn
+from services.ledger.domain.lots import Burn, SentPart
 from services.ledger.domain.policy import PointKind, Policy
 from services.ledger.domain.posting import decide
 from services.ledger.domain.returning import TakenBack, original_of
@@ -125,6 +127,14 @@ class Till:
             if document.type is DocumentType.REFUND and document.original_id == found.burn_id:
                 found = refunded_by(found, document)
         return found
+
+    def send(self, points: int, *, business_time: int | None = None) -> Document:
+        time = self.now if business_time is None else business_time
+        return self._post(SendPoints(1, str(uuid.uuid4()), "", 7, points, "app", time))
+
+    def receive(self, *parts: SentPart) -> Document:
+        named = 1, str(uuid.uuid4()), "", 7
+        return self._post(ReceivePoints(*named, parts, "app", self.now, "received from a friend"))
 
     def activate(self) -> Document:
         return self._post(ActivatePoints(1, str(uuid.uuid4()), "", self.now))

@@ -17,11 +17,13 @@ from services.ledger.domain.documents import (
     DocumentType,
     Entry,
     Origin,
+    ReceivePoints,
     RecordReturn,
     RecordSale,
     ReturnedLine,
+    SendPoints,
 )
-from services.ledger.domain.lots import Lot, LotUse
+from services.ledger.domain.lots import Lot, LotUse, SentPart
 from services.ledger.domain.point_life import Term
 from services.ledger.domain.policy import PointKind
 from services.plumbing.settling import CommitUnknown
@@ -35,6 +37,8 @@ COMMANDS: list[Command] = [
     ),
     RecordReturn(7, REQUEST, REQUEST, Origin(5), "31", "2", "", 9, (ReturnedLine(1, 500),), True),
     AdjustPoints(2**62, REQUEST, REQUEST, PointKind.QUALIFYING, -(2**62), "why", "care", -1),
+    SendPoints(7, REQUEST, REQUEST, 1, 2**62, "app", 9),
+    ReceivePoints(7, REQUEST, REQUEST, 1, (SentPart((3, 1), 2, 8, None, 6),), "app", 9, "sent"),
 ]
 DOCUMENT = Document(
     3,

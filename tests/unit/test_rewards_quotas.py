@@ -4,10 +4,21 @@ from datetime import date
 from uuid import UUID
 
 from services.plumbing.errors import Refused
-from services.rewards.domain.quotas import ALWAYS, Claim, QuotaKey, QuotaKind, claim, pieces, take
+from services.rewards.domain.quotas import (
+    ALWAYS,
+    Allowed,
+    Claim,
+    QuotaKey,
+    QuotaKind,
+    claim,
+    looked_at,
+    pieces,
+    take,
+)
 from services.rewards.domain.rewards import MemberLimit, Period, StockSettings
 
 MEMBER = UUID("00000000-0000-4000-8000-000000000001")
+SAME = UUID("00000000-0000-4000-8000-000000000002")
 # A Thursday.
 DAY = date(2026, 1, 1)
 TOTAL = QuotaKey("coffee", QuotaKind.TOTAL, "", ALWAYS)
@@ -34,11 +45,11 @@ def test_a_redemption_falls_under_every_limit_there_is() -> None:
     stock = StockSettings(total=9, per_day=3, stores={"31": 2})
     found = claimed(stock, MemberLimit(Period.WEEK, 1), MemberLimit(Period.EVER, 4), store="31")
     assert found == {
-        TOTAL: 9,
-        QuotaKey("coffee", QuotaKind.DAY, "", DAY): 3,
-        ONE_STORE: 2,
-        QuotaKey("coffee", QuotaKind.MEMBER_WEEK, str(MEMBER), date(2025, 12, 29)): 1,
-        QuotaKey("coffee", QuotaKind.MEMBER_EVER, str(MEMBER), ALWAYS): 4,
+        TOTAL: Allowed(9),
+        QuotaKey("coffee", QuotaKind.DAY, "", DAY): Allowed(3),
+        ONE_STORE: Allowed(2),
+        QuotaKey("coffee", QuotaKind.MEMBER_WEEK, str(MEMBER), date(2025, 12, 29)): Allowed(1),
+        QuotaKey("coffee", QuotaKind.MEMBER_EVER, str(MEMBER), ALWAYS): Allowed(4),
     }
 
 
@@ -65,6 +76,21 @@ def test_a_members_limit_names_its_period() -> None:
     wanted = claimed(StockSettings(), MemberLimit(Period.DAY, 1))
     [key] = wanted
     assert reasons(take([wanted], {key: 1})) == [("MEMBER_LIMIT_REACHED", "day")]
+
+
+def test_what_merged_members_have_counts_for_each_of_them() -> None:
+    limit = MemberLimit(Period.EVER, 2)
+    own, others = (
+        QuotaKey("coffee", QuotaKind.MEMBER_EVER, str(m), ALWAYS) for m in (MEMBER, SAME)
+    )
+    wanted = claim(
+        "coffee", StockSettings(), [limit], member_id=MEMBER, others=[SAME], store="", day=DAY
+    )
+    assert looked_at([wanted]) == {own: 2, others: 2}
+    # A piece is taken under the member's own name alone.
+    assert list(wanted) == [own]
+    answers = take([wanted, wanted], {own: 0, others: 1})
+    assert reasons(answers) == [None, ("MEMBER_LIMIT_REACHED", "ever")]
 
 
 def test_pieces_are_counted_by_quota() -> None:

@@ -16,6 +16,9 @@ ENTRIES_HAVE_DOCUMENTS = "entries_have_documents"
 ENTRIES_RECOMPUTE = "entries_recompute"
 REQUESTS_APPLIED_ONCE = "requests_applied_once"
 BATCHES_MATCH_JOURNAL = "batches_match_journal"
+TRANSFERS_ARRIVE = "transfers_arrive"
+SHARED_HOLDS_AGREE = "shared_holds_agree"
+MERGES_END = "merges_end"
 OUTBOX_COMPLETE = "outbox_complete"
 
 # Every check in the order it is reported, and what it proves.
@@ -28,6 +31,9 @@ CHECKS = {
     ENTRIES_RECOMPUTE: "every entry follows from its sale and the policy version in force",
     REQUESTS_APPLIED_ONCE: "no wallet has a request twice, refused ones included",
     BATCHES_MATCH_JOURNAL: "every batch has the documents and entries it says",
+    TRANSFERS_ARRIVE: "what members send each other arrives whole and as it was, or never left",
+    SHARED_HOLDS_AGREE: "every hold over several wallets is what these hold, burned and got back",
+    MERGES_END: "nobody was merged into themselves, whoever is between",
     OUTBOX_COMPLETE: "every batch and every policy is announced once, as it was posted",
 }
 

@@ -85,6 +85,8 @@ def narration(document: Document) -> str:
     what = document.type.name.lower()
     if document.type is DocumentType.ADJUSTMENT:
         return f"{what}: {one_line(document.reason)}"
+    if not document.store:
+        return f"{what}, transfer {document.receipt_number}" if document.receipt_number else what
     receipt = f", receipt {document.receipt_number}" if document.receipt_number else ""
     return f"{what} at store {document.store}, terminal {document.terminal}{receipt}"
 

@@ -11,7 +11,7 @@ from services.ledger.domain.basket import lines_from_json
 from services.ledger.domain.circumstances import Rules
 from services.ledger.domain.documents import Account, Document, DocumentType, Entry, Original
 from services.ledger.domain.earning import Grant
-from services.ledger.domain.lots import Hold, Refunded
+from services.ledger.domain.lots import Hold, Refunded, SentPart
 from services.ledger.domain.policy import Clawback, PointKind, Policy
 from services.ledger.domain.restoring import RESTORED
 from services.ledger.domain.returning import TakenBack, changed_grants, part_of
@@ -182,8 +182,8 @@ def return_differences(document: Document, expected: Sequence[Effect]) -> Iterat
         yield "an entry is not against issuance"
 
 
-# Documents of points that are spent, given back and grow old, with the account their entries are
-# against; None where they have no entries.
+# Documents of points that are spent, given back, sent, and grow old, with the account their entries
+# are against; None where they have no entries.
 LIVED = {
     DocumentType.HOLD: None,
     DocumentType.RELEASE: None,
@@ -191,6 +191,8 @@ LIVED = {
     DocumentType.BURN: Account.REDEMPTION,
     DocumentType.REFUND: Account.REDEMPTION,
     DocumentType.EXPIRY: Account.BREAKAGE,
+    DocumentType.SEND: Account.TRANSFER,
+    DocumentType.RECEIVE: Account.TRANSFER,
 }
 
 
@@ -216,6 +218,10 @@ def said_points(document: Document) -> int | None:
     if document.type is DocumentType.REFUND:
         parts = msgspec.json.decode(document.lines_json, type=list[Refunded])
         return sum(part.points for part in parts)
+    if document.type in (DocumentType.SEND, DocumentType.RECEIVE):
+        sent = msgspec.json.decode(document.lines_json, type=list[SentPart])
+        points = sum(part.points for part in sent)
+        return -points if document.type is DocumentType.SEND else points
     return None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from services.ledger.domain.basket import Line, Sale
-from services.ledger.domain.lots import Lot, LotUse, Tender
+from services.ledger.domain.lots import Lot, LotUse, SentPart, Tender
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.standing import NO_STANDING, Standing
 
@@ -30,7 +30,6 @@ class DocumentType(enum.IntEnum):
     RETURN = 2
     VOID = 3
     ADJUSTMENT = 4
-    TRANSFER = 5
     # Points set aside, burned, and made available again.
     HOLD = 6
     BURN = 7
@@ -40,6 +39,9 @@ class DocumentType(enum.IntEnum):
     EXPIRY = 10
     # Burned points given back.
     REFUND = 11
+    # Points that another member was sent, and those that came from one.
+    SEND = 12
+    RECEIVE = 13
 
 
 class CardState(enum.IntEnum):
@@ -128,6 +130,8 @@ class HoldPoints(msgspec.Struct, frozen=True, array_like=True, tag_field="frame"
     life: int
     actor: str
     business_time: int
+    # The shared hold that it becomes a part of.
+    shared: str = ""
 
 
 class CapturePoints(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="capture"):
@@ -139,6 +143,7 @@ class CapturePoints(msgspec.Struct, frozen=True, array_like=True, tag_field="fra
     hold_id: int
     points: int
     actor: str
+    shared: str = ""
 
 
 class ReleaseHold(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="release"):
@@ -149,6 +154,7 @@ class ReleaseHold(msgspec.Struct, frozen=True, array_like=True, tag_field="frame
     body_hash: str
     hold_id: int
     actor: str
+    shared: str = ""
 
 
 class RefundPoints(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="refund"):
@@ -162,6 +168,7 @@ class RefundPoints(msgspec.Struct, frozen=True, array_like=True, tag_field="fram
     reason: str
     actor: str
     business_time: int
+    shared: str = ""
 
 
 class ActivatePoints(
@@ -186,6 +193,32 @@ class ExpirePoints(msgspec.Struct, frozen=True, array_like=True, tag_field="fram
     business_time: int
 
 
+class SendPoints(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="send"):
+    """Asks to take points out of a wallet that go to another one."""
+
+    wallet_id: int
+    request_id: str
+    body_hash: str
+    transfer_id: int
+    points: int
+    actor: str
+    business_time: int
+
+
+class ReceivePoints(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="receive"):
+    """Asks to put points into a wallet that were sent, with the ages and ends they had."""
+
+    wallet_id: int
+    request_id: str
+    body_hash: str
+    transfer_id: int
+    parts: tuple[SentPart, ...]
+    actor: str
+    business_time: int
+    # Where they come from, in words for the statement.
+    reason: str
+
+
 Command = (
     RecordSale
     | RecordReturn
@@ -196,6 +229,8 @@ Command = (
     | RefundPoints
     | ActivatePoints
     | ExpirePoints
+    | SendPoints
+    | ReceivePoints
 )
 
 
@@ -242,11 +277,11 @@ class Document(
     sequence: int = 0
     store: str = ""
     terminal: str = ""
-    # Of an adjustment: what it refers to.
+    # Of an adjustment: what it refers to. Of points sent and received: their transfer.
     receipt_number: str = ""
     currency: str = ""
     # What the document is about: the basket's Lines, what a return has TakenBack, a Hold as it
-    # was left, what was Refunded, the LotParts that became available.
+    # was left, what was Refunded, the LotParts that became available, the SentParts.
     lines_json: str = "[]"
     amount: int = 0
     flags: int = 0

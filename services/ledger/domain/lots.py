@@ -75,6 +75,18 @@ class Tender(msgspec.Struct, frozen=True, array_like=True):
     parts: tuple[LotPart, ...]
 
 
+class SentPart(msgspec.Struct, frozen=True, array_like=True):
+    """Points of a lot on their way to another wallet, with what they take along: when they were
+    earned, when they expire, and after how many months without activity.
+    """
+
+    lot: LotId
+    points: int
+    earn_time: int
+    expire_time: int | None = None
+    inactive_months: int = 0
+
+
 class HoldState(enum.IntEnum):
     OPEN = 1
     CAPTURED = 2
@@ -98,6 +110,8 @@ class Hold(msgspec.Struct, frozen=True, array_like=True):
     state: HoldState = HoldState.OPEN
     captured: int = 0
     burn_id: int = 0
+    # The shared hold it is a part of: that alone captures and releases it.
+    shared: str = ""
 
 
 class Refunded(msgspec.Struct, frozen=True, array_like=True):
@@ -116,6 +130,8 @@ class Burn(msgspec.Struct, frozen=True):
 
     burn_id: int
     parts: tuple[LotPart, ...]
+    # The shared hold it burned a part of: that alone gives it back.
+    shared: str = ""
 
     @property
     def points(self) -> int:

@@ -10,6 +10,7 @@ import msgspec
 
 from services.ledger.domain.point_life import NO_LIMITS, Expiry, PointLife
 from services.ledger.domain.standing import TIER_RULE
+from services.ledger.domain.transfer_rules import TransferRules
 from services.plumbing.errors import FieldViolation, Invalid
 
 
@@ -148,6 +149,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True):
     settings: Settings = Settings()
     life: PointLife = NO_LIMITS
     redemption: TillRedemption | None = None
+    transfers: TransferRules | None = None
     description: str = ""
     publisher: str = ""
     publish_time: int = 0
@@ -218,6 +220,13 @@ def check_life(life: PointLife) -> list[FieldViolation]:
     return []
 
 
+def check_transfers(rules: TransferRules | None) -> list[FieldViolation]:
+    """What is wrong with how members may send points."""
+    if rules is None or rules.largest is None or rules.points_min <= rules.largest:
+        return []
+    return [FieldViolation("policy.transfers.points_min", "is more than may be sent at once")]
+
+
 def check(policy: Policy) -> None:
     """Refuses: PolicyInvalid, for what the message's own rules cannot say."""
     violations = []
@@ -243,6 +252,7 @@ def check(policy: Policy) -> None:
                 FieldViolation(f"policy.exclusions[{position}]", "would exclude everything")
             )
     violations += check_life(policy.life)
+    violations += check_transfers(policy.transfers)
     if violations:
         first = violations[0]
         raise PolicyInvalid(f"{first.field} {first.description}", violations=violations)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from services.ledger.domain import aging, refusals, spending
+from services.ledger.domain import aging, refusals, spending, transferring
 from services.ledger.domain.circumstances import Circumstances, check_time
 from services.ledger.domain.documents import (
     Account,
@@ -22,10 +22,12 @@ from services.ledger.domain.documents import (
     ExpirePoints,
     HoldPoints,
     Original,
+    ReceivePoints,
     RecordReturn,
     RecordSale,
     RefundPoints,
     ReleaseHold,
+    SendPoints,
 )
 from services.ledger.domain.lots import Burn, Lot, LotUse
 from services.ledger.domain.point_life import term
@@ -123,6 +125,8 @@ DECISIONS: dict[type, Callable[[Any, WalletState, Circumstances], Document]] = {
     ReleaseHold: spending.release_hold,
     ActivatePoints: aging.activate_points,
     ExpirePoints: aging.expire_points,
+    SendPoints: transferring.send_points,
+    ReceivePoints: transferring.receive_points,
 }
 REFUSED_TYPES = {
     AdjustPoints: DocumentType.ADJUSTMENT,
@@ -132,6 +136,8 @@ REFUSED_TYPES = {
     RefundPoints: DocumentType.REFUND,
     ActivatePoints: DocumentType.ACTIVATION,
     ExpirePoints: DocumentType.EXPIRY,
+    SendPoints: DocumentType.SEND,
+    ReceivePoints: DocumentType.RECEIVE,
 }
 
 
@@ -151,9 +157,6 @@ def refused(
         kind = REFUSED_TYPES[type(command)]
         # What is asked of a hold has no business time of its own.
         business_time = getattr(command, "business_time", circumstances.now)
-    said = msgspec.json.encode(
-        {"reason": refusal.reason, "message": refusal.message, "metadata": refusal.metadata}
-    )
     return Document(
         circumstances.next_id(),
         command.wallet_id,
@@ -164,5 +167,5 @@ def refused(
         wallet.balance,
         0,
         *place,
-        refusal=said.decode(),
+        refusal=refusals.said(refusal),
     )

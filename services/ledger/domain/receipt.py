@@ -40,6 +40,8 @@ LIVED = {
     DocumentType.BURN: "{points} spent on {reason}",
     DocumentType.REFUND: "{points} given back: {reason}",
     DocumentType.EXPIRY: "{points} expired: nobody had spent them in time",
+    DocumentType.SEND: "{points} sent to another member",
+    DocumentType.RECEIVE: "{points} {reason}",
 }
 
 

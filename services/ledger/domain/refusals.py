@@ -1,5 +1,7 @@
 """Why the ledger does not do what it is asked; each names what a till or an app can act on."""
 
+import msgspec
+
 from services.plumbing import errors
 
 
@@ -77,6 +79,22 @@ class TenderExceedsSale(errors.Invalid):
     reason = "TENDER_EXCEEDS_SALE"
 
 
+class MemberBlocked(errors.Unmet):
+    reason = "MEMBER_BLOCKED"
+
+
+class MemberMerged(errors.Unmet):
+    """The member counts for another one, whom `into` names."""
+
+    reason = "MEMBER_MERGED"
+
+
+class HoldIsShared(errors.Unmet):
+    """A part of a hold over several wallets is captured, released and given back with it alone."""
+
+    reason = "HOLD_IS_SHARED"
+
+
 class HoldNotFound(errors.Missing):
     reason = "HOLD_NOT_FOUND"
 
@@ -103,6 +121,30 @@ class BurnNotFound(errors.Missing):
 
 class RefundExceedsBurn(errors.Unmet):
     reason = "REFUND_EXCEEDS_BURN"
+
+
+class TransfersOff(errors.Unmet):
+    reason = "TRANSFERS_OFF"
+
+
+class TransferTooSmall(errors.Unmet):
+    reason = "TRANSFER_TOO_SMALL"
+
+
+class TransferTooLarge(errors.Unmet):
+    reason = "TRANSFER_TOO_LARGE"
+
+
+class TransferLimitReached(errors.Unmet):
+    reason = "TRANSFER_LIMIT_REACHED"
+
+
+class TransferToSelf(errors.Invalid):
+    reason = "TRANSFER_TO_SELF"
+
+
+class TransferNotFound(errors.Missing):
+    reason = "TRANSFER_NOT_FOUND"
 
 
 class DayNotOver(errors.Unmet):
@@ -167,6 +209,8 @@ REMEMBERED: dict[str, type[errors.Refused]] = {
         MemberNeeded,
         TenderUneven,
         TenderExceedsSale,
+        MemberBlocked,
+        HoldIsShared,
         HoldNotFound,
         HoldExpired,
         HoldCaptured,
@@ -174,5 +218,21 @@ REMEMBERED: dict[str, type[errors.Refused]] = {
         CaptureExceedsHold,
         BurnNotFound,
         RefundExceedsBurn,
+        TransfersOff,
+        TransferTooSmall,
+        TransferTooLarge,
+        TransferLimitReached,
+        TransferToSelf,
     )
 }
+
+
+def said(refusal: errors.Refused) -> str:
+    """A refusal as it is kept; `remembered` brings it back."""
+    kept = {"reason": refusal.reason, "message": refusal.message, "metadata": refusal.metadata}
+    return msgspec.json.encode(kept).decode()
+
+
+def remembered(text: str) -> errors.Refused:
+    kept = msgspec.json.decode(text)
+    return REMEMBERED[kept["reason"]](kept["message"], **kept["metadata"])

@@ -36,11 +36,12 @@ REDEEMABLE = PointKind.REDEEMABLE
 
 
 def hold_points(command: HoldPoints, wallet: WalletState, circumstances: Circumstances) -> Document:
-    """Refuses: InsufficientPoints, BusinessTimeInFuture, BusinessTimeTooOld."""
+    """Refuses: InsufficientPoints, MemberBlocked, BusinessTimeInFuture, BusinessTimeTooOld."""
     check_time(command.business_time, circumstances)
+    wallet.require_spending()
     life = circumstances.rules.life_at(command.business_time)
     points = command.points
-    if life.shortfall is Shortfall.CLAMP:
+    if life.shortfall is Shortfall.CLAMP and not command.shared:
         lots = wallet.spendable(command.business_time, life.burn_order)
         # Nothing at all is still refused.
         points = min(points, sum(lot.free for lot in lots)) or points
@@ -54,6 +55,7 @@ def hold_points(command: HoldPoints, wallet: WalletState, circumstances: Circums
         circumstances.now + command.life,
         command.purpose,
         parts,
+        shared=command.shared,
     )
     wallet.keep_hold(hold)
     return _document(
@@ -64,8 +66,11 @@ def hold_points(command: HoldPoints, wallet: WalletState, circumstances: Circums
 def capture_points(
     command: CapturePoints, wallet: WalletState, circumstances: Circumstances
 ) -> Document:
-    """Refuses: HoldNotFound, HoldCaptured, HoldReleased, HoldExpired, CaptureExceedsHold."""
+    """Refuses: HoldNotFound, HoldIsShared, HoldCaptured, HoldReleased, HoldExpired,
+    CaptureExceedsHold.
+    """
     hold = found_hold(wallet, command.hold_id)
+    require_same(hold.shared, command.shared)
     if hold.state is HoldState.CAPTURED:
         raise refusals.HoldCaptured("the hold was captured before")
     if hold.state is HoldState.RELEASED:
@@ -103,8 +108,13 @@ def capture_points(
 def release_hold(
     command: ReleaseHold, wallet: WalletState, circumstances: Circumstances
 ) -> Document:
-    """Releasing what is released already changes nothing. Refuses: HoldNotFound, HoldCaptured."""
+    """Releasing what is released already changes nothing. Refuses: HoldNotFound,
+    HoldIsShared, HoldCaptured.
+    """
     hold = found_hold(wallet, command.hold_id)
+    # The life of a part ends by itself, whatever became of the rest.
+    if hold.expire_time > circumstances.now:
+        require_same(hold.shared, command.shared)
     if hold.state is HoldState.CAPTURED:
         raise refusals.HoldCaptured("the hold was captured before")
     document_id = circumstances.next_id()
@@ -135,6 +145,12 @@ def found_hold(wallet: WalletState, hold_id: int) -> Hold:
     return hold
 
 
+def require_same(shared: str, asked: str) -> None:
+    """What is a part of a shared hold moves with it alone. Refuses: HoldIsShared."""
+    if shared != asked:
+        raise refusals.HoldIsShared("it is a part of a shared hold", hold=f"sharedHolds/{shared}")
+
+
 def captured_parts(hold: Hold) -> list[LotPart]:
     """The points of a captured hold that were burned, in the order they were."""
     return first_points(hold.parts, hold.captured)
@@ -147,11 +163,13 @@ def refund_points(
     burn: Burn | None,
 ) -> Document:
     """Gives back what was burned last first, so that the rest stands as if it alone had been
-    burned. Refuses: BurnNotFound, RefundExceedsBurn, BusinessTimeInFuture, BusinessTimeTooOld.
+    burned. Refuses: BurnNotFound, HoldIsShared, RefundExceedsBurn, BusinessTimeInFuture,
+    BusinessTimeTooOld.
     """
     check_time(command.business_time, circumstances)
     if burn is None:
         raise refusals.BurnNotFound("the wallet has no such burn")
+    require_same(burn.shared, command.shared)
     points = command.points or burn.points
     if points > burn.points or not points:
         raise refusals.RefundExceedsBurn(
@@ -186,7 +204,7 @@ def refund_points(
 def burned_by(document: Document) -> Burn:
     """A burn as a refund sees it when nothing was given back yet."""
     hold = msgspec.json.decode(document.lines_json, type=Hold)
-    return Burn(document.document_id, tuple(captured_parts(hold)))
+    return Burn(document.document_id, tuple(captured_parts(hold)), hold.shared)
 
 
 def refunded_by(burn: Burn, document: Document) -> Burn:
@@ -194,7 +212,8 @@ def refunded_by(burn: Burn, document: Document) -> Burn:
     left = {part.lot: part.points for part in burn.parts}
     for refunded in msgspec.json.decode(document.lines_json, type=list[Refunded]):
         left[refunded.source] -= refunded.points
-    return Burn(burn.burn_id, tuple(LotPart(lot, points) for lot, points in left.items() if points))
+    parts = tuple(LotPart(lot, points) for lot, points in left.items() if points)
+    return Burn(burn.burn_id, parts, burn.shared)
 
 
 def _document(

@@ -22,10 +22,11 @@ def take_tender(
     sale: Sale, wallet: WalletState, policy: Policy, *, known: bool
 ) -> tuple[Tender | None, list[LotUse]]:
     """Burn the points a sale is paid with. Refuses: PointsNotTaken, MemberNeeded, TenderUneven,
-    TenderExceedsSale, InsufficientPoints.
+    TenderExceedsSale, InsufficientPoints, MemberBlocked.
     """
     if not sale.tender_points:
         return None, []
+    wallet.require_spending()
     redemption = policy.redemption
     if redemption is None:
         raise refusals.PointsNotTaken("the programme takes no points at the till")

@@ -14,7 +14,7 @@ from services.ledger.domain.point_life import (
     Term,
     lives_until,
 )
-from services.ledger.domain.refusals import InsufficientPoints
+from services.ledger.domain.refusals import InsufficientPoints, MemberBlocked
 
 # The ordinal of what a wallet owed and repaid out of points that no entry gave.
 REPAID = 0
@@ -43,6 +43,8 @@ class WalletState:
     # Days since 1970 when its member last did something and when they enrolled, if ever.
     active_day: int | None = None
     enrol_day: int | None = None
+    # Whether its member spends nothing for now.
+    spending_blocked: bool = False
     lots: dict[LotId, Lot] = field(default_factory=dict)
     # Lots that changed, to be written.
     touched: set[LotId] = field(default_factory=set)
@@ -59,6 +61,11 @@ class WalletState:
     def next_sequence(self) -> int:
         self.sequence += 1
         return self.sequence
+
+    def require_spending(self) -> None:
+        """Refuses: MemberBlocked."""
+        if self.spending_blocked:
+            raise MemberBlocked("the member is blocked and spends nothing")
 
     def note_activity(self, business_time: int) -> None:
         """The member did something at a business time: lots may live on with it."""

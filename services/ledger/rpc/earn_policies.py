@@ -32,6 +32,7 @@ from services.ledger.domain.policy import (
     TillRedemption,
     policy_json,
 )
+from services.ledger.domain.transfer_rules import TransferRules
 from services.ledger.rpc import messages, names
 from services.ledger.usecases.policies import Policies
 from services.plumbing.auth import current_caller
@@ -96,6 +97,7 @@ def read_policy(message: contract.EarnPolicy) -> Policy:
         settings=read_settings(message.settings),
         life=read_life(message.life),
         redemption=read_redemption(message) if message.HasField("redemption") else None,
+        transfers=read_transfers(message.transfers) if message.HasField("transfers") else None,
         description=message.description,
     )
 
@@ -145,6 +147,29 @@ def write_redemption(redemption: TillRedemption | None) -> contract.TillRedempti
         amount_minor=redemption.amount,
         whole_basket_earns=redemption.whole_basket_earns,
         partial_return_keeps_points=redemption.partial_return_keeps_points,
+    )
+
+
+def read_transfers(message: contract.TransferRules) -> TransferRules:
+    usual = TransferRules()
+    return TransferRules(
+        message.points_min or usual.points_min,
+        message.points_max,
+        message.points_sent_max,
+        message.points_received_max,
+        message.transfers_per_day_max or usual.transfers_per_day_max,
+    )
+
+
+def write_transfers(rules: TransferRules | None) -> contract.TransferRules | None:
+    if rules is None:
+        return None
+    return contract.TransferRules(
+        points_min=rules.points_min,
+        points_max=rules.points_max,
+        points_sent_max=rules.points_sent_max,
+        points_received_max=rules.points_received_max,
+        transfers_per_day_max=rules.transfers_per_day_max,
     )
 
 
@@ -224,6 +249,7 @@ def write_policy(policy: Policy) -> contract.EarnPolicy:
         ),
         life=write_life(policy.life),
         redemption=write_redemption(policy.redemption),
+        transfers=write_transfers(policy.transfers),
     )
 
 

@@ -69,7 +69,10 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
     ) -> ledger_pb2.ListEntriesResponse:
         """A page holds whole documents: the entries of one sale are never torn apart."""
         size = page_size(request.page_size, default=50, most=500)
-        found, _ = await self._statement(request, limit=size + 1, sales_only=False)
+        holding = await self._holdings.find(request.parent)
+        found, _ = await self._statement(request, holding, limit=size + 1, sales_only=False)
+        documents = [posted.document for posted in found]
+        spenders = await asyncio.to_thread(self._reading.spenders, documents)
         entries: list[ledger_pb2.Entry] = []
         last: StatementKey | None = None
         rest = len(found)
@@ -77,7 +80,13 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
             if entries and len(entries) + len(posted.document.entries) > size:
                 break
             entries += [
-                messages.write_entry(posted.document, entry, posted.post_time)
+                messages.write_entry(
+                    posted.document,
+                    entry,
+                    posted.post_time,
+                    owner_id=holding.owners.get(posted.document.wallet_id),
+                    spender_id=spenders.get(document_key(posted.document)),
+                )
                 for entry in posted.document.entries
             ]
             last = statement_key(posted)
@@ -93,13 +102,17 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         context: Context,  # noqa: ARG002
     ) -> ledger_pb2.ListSalesResponse:
         size = page_size(request.page_size, default=20, most=100)
-        found, voided = await self._statement(request, limit=size + 1, sales_only=True)
+        holding = await self._holdings.find(request.parent)
+        found, voided = await self._statement(request, holding, limit=size + 1, sales_only=True)
         page = found[:size]
         token = page_token(*statement_key(page[-1])) if len(found) > size else ""
         return ledger_pb2.ListSalesResponse(
             sales=[
                 messages.write_sale(
-                    p.document, p.post_time, voided=document_key(p.document) in voided
+                    p.document,
+                    p.post_time,
+                    voided=document_key(p.document) in voided,
+                    owner_id=holding.owners.get(p.document.wallet_id),
                 )
                 for p in page
             ],
@@ -159,13 +172,13 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
     async def _statement(
         self,
         request: ledger_pb2.ListEntriesRequest | ledger_pb2.ListSalesRequest,
+        holding: Holding,
         *,
         limit: int,
         sales_only: bool,
     ) -> tuple[list[Posted], set[DocumentKey]]:
         """The documents a page is made of, newest first, and which of them are voided sales."""
         before = read_statement_token(request.page_token)
-        holding = await self._holdings.find(request.parent)
         return await asyncio.to_thread(
             self._reading.statement,
             holding,
@@ -176,8 +189,9 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         )
 
     async def _one_wallet(self, holding: Holding) -> int:
-        if holding.wallet_ids:
-            return holding.wallet_ids[0]
+        """The member's own: what is given to somebody stays theirs when a merge is undone."""
+        if holding.own_wallet_ids:
+            return holding.own_wallet_ids[0]
         return await asyncio.to_thread(self._first_wallet, holding.member_id or "")
 
 
@@ -223,7 +237,13 @@ def write_explanation(explained: Explanation) -> ledger_pb2.ExplainEntryResponse
     lines = lines_from_json(sale.lines_json) if sale is not None else []
     document = explained.posted.document
     return ledger_pb2.ExplainEntryResponse(
-        entry=messages.write_entry(document, explained.entry, explained.posted.post_time),
+        entry=messages.write_entry(
+            document,
+            explained.entry,
+            explained.posted.post_time,
+            owner_id=explained.owner_id,
+            spender_id=explained.spender_id,
+        ),
         lines=[messages.write_line(lines[number - 1]) for number in explained.entry.lines],
         rule_title=explained.rule.title if explained.rule else explained.entry.title,
         lots=[

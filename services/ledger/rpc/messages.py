@@ -185,17 +185,28 @@ ENTRY_TYPES = {
     DocumentType.RETURN: ledger_pb2.ENTRY_TYPE_RETURN,
     DocumentType.VOID: ledger_pb2.ENTRY_TYPE_VOID,
     DocumentType.ADJUSTMENT: ledger_pb2.ENTRY_TYPE_ADJUSTMENT,
-    DocumentType.TRANSFER: ledger_pb2.ENTRY_TYPE_TRANSFER,
     DocumentType.HOLD: ledger_pb2.ENTRY_TYPE_HOLD,
     DocumentType.BURN: ledger_pb2.ENTRY_TYPE_BURN,
     DocumentType.RELEASE: ledger_pb2.ENTRY_TYPE_RELEASE,
     DocumentType.ACTIVATION: ledger_pb2.ENTRY_TYPE_ACTIVATION,
     DocumentType.EXPIRY: ledger_pb2.ENTRY_TYPE_EXPIRY,
     DocumentType.REFUND: ledger_pb2.ENTRY_TYPE_REFUND,
+    DocumentType.SEND: ledger_pb2.ENTRY_TYPE_SEND,
+    DocumentType.RECEIVE: ledger_pb2.ENTRY_TYPE_RECEIVE,
 }
 
 
-def write_entry(document: Document, entry: Entry, post_time: int) -> ledger_pb2.Entry:
+def write_entry(
+    document: Document,
+    entry: Entry,
+    post_time: int,
+    *,
+    owner_id: str | None = None,
+    spender_id: str | None = None,
+) -> ledger_pb2.Entry:
+    """owner_id is whose wallet it is by origin, spender_id who spent points that a shared hold
+    burned.
+    """
     return ledger_pb2.Entry(
         name=names.entry_name(document.wallet_id, document.document_id, entry.ordinal),
         type=ENTRY_TYPES[document.type],
@@ -210,10 +221,15 @@ def write_entry(document: Document, entry: Entry, post_time: int) -> ledger_pb2.
         post_time=timestamp(post_time),
         sale=names.sale_of(document),
         basis_minor=entry.basis,
+        member=names.member_name(owner_id),
+        spender=names.member_name(spender_id),
     )
 
 
-def write_sale(document: Document, post_time: int, *, voided: bool) -> ledger_pb2.JournalSale:
+def write_sale(
+    document: Document, post_time: int, *, voided: bool, owner_id: str | None = None
+) -> ledger_pb2.JournalSale:
+    """owner_id is whose wallet it earned for by origin."""
     lines = lines_from_json(document.lines_json)
     return ledger_pb2.JournalSale(
         name=names.sale_name(document.wallet_id, document.document_id),
@@ -231,6 +247,7 @@ def write_sale(document: Document, post_time: int, *, voided: bool) -> ledger_pb
         post_time=timestamp(post_time),
         flags=write_flags(document.flags),
         voided=voided,
+        member=names.member_name(owner_id),
     )
 
 

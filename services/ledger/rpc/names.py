@@ -9,6 +9,7 @@ from services.ledger.domain.refusals import (
     EntryNotFound,
     HoldNotFound,
     ProposalNotFound,
+    TransferNotFound,
     UnknownSale,
     WalletNotFound,
 )
@@ -86,6 +87,24 @@ def read_burn_name(name: str) -> tuple[int, int]:
     return _read_document_name(name, BurnNotFound("the wallet has no such burn"))
 
 
+def member_name(member_id: str | None) -> str:
+    """members/{member}; empty for nobody."""
+    return f"members/{member_id}" if member_id else ""
+
+
+SHARED_HOLDS, SHARED_BURNS = "sharedHolds/", "sharedBurns/"
+
+
+def is_shared(name: str) -> bool:
+    """Whether a hold or a burn is one over several wallets."""
+    return name.startswith((SHARED_HOLDS, SHARED_BURNS))
+
+
+def read_shared_name(name: str) -> str:
+    """The shared hold of sharedHolds/{hold} or of sharedBurns/{burn}: a burn has its hold's id."""
+    return name.split("/")[1]
+
+
 def _read_document_name(name: str, missing: Missing) -> tuple[int, int]:
     """The numbers of wallets/{wallet}/…/{document}. Refuses: missing, for larger ones than any
     there can be.
@@ -106,6 +125,18 @@ def read_proposal_name(name: str) -> int:
     if proposal_id > WHOLE_NUMBER_MAX:
         raise ProposalNotFound("there is no such proposal")
     return proposal_id
+
+
+def transfer_name(transfer_id: int) -> str:
+    return f"transfers/{transfer_id}"
+
+
+def read_transfer_name(name: str) -> int:
+    """The id of transfers/{transfer}. Refuses: TransferNotFound."""
+    transfer_id = int(name.split("/")[1])
+    if transfer_id > WHOLE_NUMBER_MAX:
+        raise TransferNotFound("there is no such transfer")
+    return transfer_id
 
 
 def sale_of(document: Document) -> str:

@@ -1,6 +1,7 @@
 """What spends points: holds, captures, refunds."""
 
 import asyncio
+from contextlib import suppress
 
 import msgspec
 from loyalty.ledger.v1 import points_pb2, points_pb2_grpc
@@ -16,8 +17,10 @@ from services.ledger.domain.documents import (
 )
 from services.ledger.domain.expiry_plan import BurnPlan, PlannedBurn, losses_of
 from services.ledger.domain.lots import Hold, Lot, Refunded
+from services.ledger.domain.refusals import InsufficientPoints
 from services.ledger.rpc import messages, names
 from services.ledger.rpc.holdings import Holdings
+from services.ledger.rpc.shared_holds import HOLD_LIFE_SECONDS, SharedPoints
 from services.ledger.shards import Shards
 from services.ledger.storage.lots import LotKey
 from services.ledger.usecases.lots import Lots
@@ -27,63 +30,69 @@ from services.plumbing.auth import current_caller
 from services.plumbing.grpc_calls import Context
 from services.plumbing.pages import page_size, page_token, read_page_token
 
-HOLD_LIFE_SECONDS = 900
-
 
 class Points(points_pb2_grpc.PointsServiceServicer):
     def __init__(
-        self, *, shards: Shards, holdings: Holdings, lots: Lots, plans: ExpiryPlans
+        self,
+        *,
+        shards: Shards,
+        holdings: Holdings,
+        lots: Lots,
+        plans: ExpiryPlans,
+        shared: SharedPoints,
     ) -> None:
         self._shards = shards
         self._holdings = holdings
         self._lots = lots
         self._plans = plans
+        self._shared = shared
 
     async def HoldPoints(
         self,
         request: points_pb2.HoldPointsRequest,
         context: Context,  # noqa: ARG002
     ) -> points_pb2.HoldPointsResponse:
-        """Of a member with several wallets the first that has so many points."""
-        holding = await self._holdings.find(request.wallet)
-        request_id = request.request_id.lower()
-        wallet_id = await self._wallet_to_spend(holding, request.points, request_id)
-        given_time = messages.micros(request.business_time)
-        life_seconds = request.life_seconds or HOLD_LIFE_SECONDS
-        document = await self._shards.post_one(
-            HoldPoints(
-                wallet_id,
-                request_id,
-                names.body_hash(
-                    "hold",
-                    str(request.points),
-                    request.purpose,
-                    str(life_seconds),
-                    str(given_time),
-                ),
-                request.points,
-                request.purpose,
-                life_seconds * MICROS_PER_SECOND,
-                current_caller().subject,
-                given_time or now_micros(),
-            )
-        )
+        """Of a member with several wallets the first that has so many points, else several."""
+        holding = await self._holdings.find(request.wallet, request_id=request.request_id)
+        if request.wallet.startswith("wallets/"):
+            return await self._hold_in(holding.wallet_ids[0], request)
+        wallet_id = await self._wallet_to_hold(holding, request)
+        if wallet_id is not None:
+            # Others may have what the wallet has not.
+            with suppress(InsufficientPoints):
+                return await self._hold_in(wallet_id, request)
+        return await self._shared.hold(request, holding)
+
+    async def _hold_in(
+        self, wallet_id: int, request: points_pb2.HoldPointsRequest
+    ) -> points_pb2.HoldPointsResponse:
+        document = await self._shards.post_one(hold_command(wallet_id, request))
         return points_pb2.HoldPointsResponse(
             hold=write_hold(wallet_id, hold_of(document)),
             balance=messages.write_balance(document.balance),
         )
 
-    async def _wallet_to_spend(self, holding: Holding, points: int, request_id: str) -> int:
-        """The wallet of a holding to take points from; only of several the database is asked."""
+    async def _wallet_to_hold(
+        self, holding: Holding, request: points_pb2.HoldPointsRequest
+    ) -> int | None:
+        """The one wallet to hold points in, None where it takes several; only of a member with
+        several the database is asked.
+        """
+        if holding.shared_before:
+            return None
         if len(holding.wallet_ids) == 1:
             return holding.wallet_ids[0]
-        return await asyncio.to_thread(self._lots.wallet_to_spend, holding, points, request_id)
+        return await asyncio.to_thread(
+            self._lots.wallet_to_hold, holding, request.points, request.request_id.lower()
+        )
 
     async def CapturePoints(
         self,
         request: points_pb2.CapturePointsRequest,
         context: Context,  # noqa: ARG002
     ) -> points_pb2.CapturePointsResponse:
+        if names.is_shared(request.hold):
+            return await self._shared.capture(request)
         wallet_id, hold_id = names.read_hold_name(request.hold)
         document = await self._shards.post_one(
             CapturePoints(
@@ -105,6 +114,8 @@ class Points(points_pb2_grpc.PointsServiceServicer):
         request: points_pb2.ReleaseHoldRequest,
         context: Context,  # noqa: ARG002
     ) -> points_pb2.ReleaseHoldResponse:
+        if names.is_shared(request.hold):
+            return await self._shared.release(request)
         wallet_id, hold_id = names.read_hold_name(request.hold)
         document = await self._shards.post_one(
             ReleaseHold(
@@ -125,6 +136,8 @@ class Points(points_pb2_grpc.PointsServiceServicer):
         request: points_pb2.RefundPointsRequest,
         context: Context,  # noqa: ARG002
     ) -> points_pb2.RefundPointsResponse:
+        if names.is_shared(request.burn):
+            return await self._shared.refund(request)
         wallet_id, burn_id = names.read_burn_name(request.burn)
         given_time = messages.micros(request.business_time)
         document = await self._shards.post_one(
@@ -160,6 +173,8 @@ class Points(points_pb2_grpc.PointsServiceServicer):
         request: points_pb2.GetHoldRequest,
         context: Context,  # noqa: ARG002
     ) -> points_pb2.GetHoldResponse:
+        if names.is_shared(request.name):
+            return points_pb2.GetHoldResponse(hold=await self._shared.find(request.name))
         wallet_id, hold_id = names.read_hold_name(request.name)
         await self._holdings.require_own(wallet_id)
         hold = await asyncio.to_thread(self._lots.hold, wallet_id, hold_id)
@@ -205,9 +220,27 @@ class Points(points_pb2_grpc.PointsServiceServicer):
         found = await asyncio.to_thread(self._lots.page, holding, after=after, limit=size + 1)
         page = found[:size]
         return points_pb2.ListLotsResponse(
-            lots=[write_lot(key[-1], lot) for key, lot in page],
+            lots=[write_lot(key[-1], lot, holding.owners.get(key[-1])) for key, lot in page],
             next_page_token=page_token(*page[-1][0]) if len(found) > size else "",
         )
+
+
+def hold_command(wallet_id: int, request: points_pb2.HoldPointsRequest) -> HoldPoints:
+    given_time = messages.micros(request.business_time)
+    life_seconds = request.life_seconds or HOLD_LIFE_SECONDS
+    body = names.body_hash(
+        "hold", str(request.points), request.purpose, str(life_seconds), str(given_time)
+    )
+    return HoldPoints(
+        wallet_id,
+        request.request_id.lower(),
+        body,
+        request.points,
+        request.purpose,
+        life_seconds * MICROS_PER_SECOND,
+        current_caller().subject,
+        given_time or now_micros(),
+    )
 
 
 def write_burn_plan(wallet_id: int, found: BurnPlan) -> points_pb2.BurnPlan:
@@ -249,7 +282,7 @@ def write_hold(wallet_id: int, hold: Hold) -> points_pb2.Hold:
     )
 
 
-def write_lot(wallet_id: int, lot: Lot) -> points_pb2.Lot:
+def write_lot(wallet_id: int, lot: Lot, owner_id: str | None) -> points_pb2.Lot:
     return points_pb2.Lot(
         name=names.lot_name(wallet_id, lot.id),
         points=lot.points,
@@ -259,4 +292,5 @@ def write_lot(wallet_id: int, lot: Lot) -> points_pb2.Lot:
         earn_time=messages.timestamp(lot.earn_time),
         available_time=messages.optional_timestamp(lot.term.available_time),
         expire_time=messages.optional_timestamp(lot.term.expire_time),
+        member=names.member_name(owner_id),
     )

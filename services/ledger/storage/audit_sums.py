@@ -35,13 +35,14 @@ DEBITS = f"""
 
 # What points are spent on, or lost to.
 _SPENT = f"({Account.REDEMPTION.value}, {Account.BREAKAGE.value})"
-# Points spent, and given back when they were, do not change what a wallet earned in its lifetime;
-# points taken back do.
+# Points spent or sent, and given back or received, do not change what a wallet earned in its
+# lifetime; points taken back do.
+_NOT_EARNED = f"{_SPENT[:-1]}, {Account.TRANSFER.value})"
 _TOTALS = f"""
     sum(points) FILTER (WHERE kind = {REDEEMABLE}) AS redeemable,
     sum(points) FILTER (WHERE kind = {QUALIFYING}) AS qualifying,
     sum(points) FILTER (WHERE kind = {REDEEMABLE} AND (account = {Account.ISSUANCE.value}
-        OR points > 0 AND account NOT IN {_SPENT})) AS lifetime"""
+        OR points > 0 AND account NOT IN {_NOT_EARNED})) AS lifetime"""
 
 BALANCES = f"""
     SELECT wallet_id AS place, concat('wallet ', wallet_id) AS subject, concat_ws('; ',
@@ -173,7 +174,8 @@ LOTS = f"""
         FROM {{schema}}.lot_uses WHERE ordinal <> {REPAID} GROUP BY 1, 2, 3) u
     LEFT JOIN (
         SELECT *, account = {Account.BREAKAGE.value}
-                  OR account = {Account.REDEMPTION.value} AND (points < 0 OR {_RESTORED}) AS drawn
+                  OR account = {Account.REDEMPTION.value} AND (points < 0 OR {_RESTORED})
+                  OR account = {Account.TRANSFER.value} AND points < 0 AS drawn
         FROM {{schema}}.entries WHERE kind = {REDEEMABLE}) e
         USING (wallet_id, document_id, ordinal)"""
 

@@ -7,10 +7,15 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from services.ledger.domain.documents import CardState
-from services.plumbing.database import text_array
+from services.ledger.storage.merges import CLOSURE
+from services.plumbing.database import array, text_array
 
 # A server hears of a changed card here and forgets what it knew of it.
 CHANNEL = "ledger_cards"
+# Told apart from the locks of members: one merge at a time, and nothing of members meanwhile.
+MERGING_CLASS = 7_106
+# What is kept of the token of an erased member's card.
+FORGOTTEN = "sha256((SELECT secret FROM public.card_secrets) || convert_to({}, 'UTF8'))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +28,25 @@ class Card:
 
 
 def find_cards(connection: Connection, tokens: Sequence[str]) -> dict[str, Card]:
+    """Cards by their tokens; one of an erased member is blocked for good, unless somebody got it
+    anew.
+    """
     rows = connection.exec_driver_sql(
         "SELECT card_token, wallet_id, state, known FROM cards WHERE card_token = ANY(%s::text[])",
         (text_array(tokens),),
     )
-    return {row[0]: Card(row[1], row[2], row[3]) for row in rows}
+    found = {row[0]: Card(row[1], row[2], row[3]) for row in rows}
+    missing = [token for token in tokens if token not in found]
+    return found | forgotten_cards(connection, missing) if missing else found
+
+
+def forgotten_cards(connection: Connection, tokens: Sequence[str]) -> dict[str, Card]:
+    rows = connection.exec_driver_sql(
+        "SELECT token, wallet_id FROM unnest(%s::text[]) AS token"
+        f" JOIN forgotten_cards ON token_hash = {FORGOTTEN.format('token')}",
+        (text_array(tokens),),
+    )
+    return {row[0]: Card(row[1], CardState.BLOCKED.value, known=True) for row in rows}
 
 
 def add_unknown_cards(connection: Connection, tokens: Sequence[str]) -> dict[str, Card]:
@@ -59,12 +78,75 @@ def is_member(connection: Connection, member_id: str) -> bool:
 
 
 def wallets_of_member(connection: Connection, member_id: str) -> list[int]:
-    """The wallets of a member, the first attached first."""
+    """The wallets that count for a member: their own, then those of members merged into them."""
+    return list(holding_of(connection, member_id).owners)
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """The wallets that count for a member, in order, each with its owner by origin; whom the member
+    was merged into, if into anybody; and whether a request was about a shared hold before.
+    """
+
+    owners: dict[int, str]
+    target_id: str | None
+    shared_before: bool
+
+
+def holding_of(connection: Connection, member_id: str, request_id: str | None = None) -> Counting:
+    # Most members were never merged, and following merges takes several times as long.
+    shared = "EXISTS (SELECT FROM shared_moves WHERE request_id = %s::uuid)"
+    rows = connection.exec_driver_sql(
+        "SELECT wallet_id, EXISTS (SELECT FROM merged_members WHERE source_id = asked"
+        "  AND undo_time IS NULL) OR EXISTS (SELECT FROM merged_members WHERE target_id = asked"
+        f"  AND undo_time IS NULL), {shared if request_id else 'false'}"
+        " FROM (SELECT %s::uuid AS asked) AS one"
+        " LEFT JOIN wallet_owners ON member_id = asked ORDER BY attach_time, wallet_id",
+        (*([request_id] if request_id else []), member_id),
+    ).fetchall()
+    merged, shared_before = rows[0][1:]
+    if merged:
+        return merged_holding_of(connection, member_id, shared_before=shared_before)
+    owners = {row[0]: member_id for row in rows if row[0] is not None}
+    return Counting(owners, None, shared_before)
+
+
+def merged_holding_of(connection: Connection, member_id: str, *, shared_before: bool) -> Counting:
+    rows = connection.exec_driver_sql(
+        f"WITH RECURSIVE {CLOSURE}"
+        " SELECT wallet_id, closure.member_id::text, (SELECT target_id::text FROM merged_members"
+        "  WHERE source_id = root AND undo_time IS NULL)"
+        " FROM closure LEFT JOIN wallet_owners USING (member_id)"
+        " ORDER BY closure.member_id <> root, attach_time, wallet_id",
+        (text_array([member_id]),),
+    ).fetchall()
+    owners = {row[0]: row[1] for row in rows if row[0] is not None}
+    return Counting(owners, rows[0][2], shared_before)
+
+
+def own_wallets(connection: Connection, member_id: str) -> list[int]:
+    """The wallets that a member was given, the first attached first."""
     rows = connection.exec_driver_sql(
         "SELECT wallet_id FROM wallet_owners WHERE member_id = %s ORDER BY attach_time, wallet_id",
         (member_id,),
     )
     return [row[0] for row in rows]
+
+
+def wallets_counting_for(
+    connection: Connection, member_ids: Sequence[str]
+) -> list[tuple[int, str]]:
+    """The wallets that count for members, each with whom it counts for, in the order of wallets. Of
+    members who were merged into others there are none.
+    """
+    rows = connection.exec_driver_sql(
+        f"WITH RECURSIVE {CLOSURE} SELECT wallet_id, root::text"
+        " FROM closure JOIN wallet_owners USING (member_id)"
+        " WHERE NOT EXISTS (SELECT FROM merged_members"
+        "  WHERE source_id = root AND undo_time IS NULL) ORDER BY wallet_id",
+        (text_array(member_ids),),
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 def wallets_of_members(connection: Connection, member_ids: Sequence[str]) -> list[tuple[int, str]]:
@@ -84,12 +166,18 @@ def owner_of(connection: Connection, wallet_id: int) -> str | None:
     return found
 
 
+def lock_merges(connection: Connection) -> None:
+    """One merge at a time, and none while anybody's wallets or tiers change."""
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MERGING_CLASS}, 0)")
+
+
 def lock_members(connection: Connection, member_ids: Sequence[str]) -> None:
     """One change of these members' wallets or tiers at a time, also before the first is there; in
-    an order that cannot deadlock.
+    an order that cannot deadlock. Nobody is merged meanwhile.
     """
     connection.exec_driver_sql(
-        "SELECT pg_advisory_xact_lock(hashtextextended('member ' || id, 0))"
+        f"SELECT pg_advisory_xact_lock_shared({MERGING_CLASS}, 0);"
+        " SELECT pg_advisory_xact_lock(hashtextextended('member ' || id, 0))"
         " FROM (SELECT id FROM unnest(%s::text[]) AS id"
         " ORDER BY hashtextextended('member ' || id, 0)) AS ordered",
         (text_array(member_ids),),
@@ -140,6 +228,21 @@ def set_card_state(connection: Connection, token: str, state: CardState) -> None
         "UPDATE cards SET state = %s WHERE card_token = %s", (state.value, token)
     )
     announce(connection, token)
+
+
+def forget_cards(connection: Connection, wallet_ids: Sequence[int]) -> None:
+    """Let the cards of wallets be blocked for good, without their tokens being known."""
+    gone = connection.exec_driver_sql(
+        "WITH gone AS (DELETE FROM cards WHERE wallet_id = ANY(%s::bigint[])"
+        "  RETURNING card_token, wallet_id),"
+        " kept AS (INSERT INTO forgotten_cards (token_hash, wallet_id)"
+        f"  SELECT {FORGOTTEN.format('card_token')}, wallet_id FROM gone"
+        "  ON CONFLICT (token_hash) DO UPDATE SET wallet_id = excluded.wallet_id)"
+        " SELECT card_token FROM gone",
+        (array(wallet_ids),),
+    )
+    for row in gone.fetchall():
+        announce(connection, row[0])
 
 
 def announce(connection: Connection, token: str) -> None:

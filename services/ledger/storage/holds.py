@@ -31,7 +31,7 @@ def find_holds(connection: Connection, schema: str, keys: Set[Key]) -> list[tupl
         f"""
         SELECT h.wallet_id, h.hold_id, h.points, {AS_MICROS.format("h.business_time")},
                {AS_MICROS.format("h.expire_time")}, h.purpose, h.parts::text, h.state, h.captured,
-               h.burn_id
+               h.burn_id, coalesce(h.shared_hold_id::text, '')
         FROM {schema}.holds h
         JOIN unnest(%s::bigint[], %s::bigint[]) AS asked (wallet_id, hold_id)
           ON (asked.wallet_id, asked.hold_id) = (h.wallet_id, h.hold_id)""",
@@ -50,6 +50,7 @@ def find_holds(connection: Connection, schema: str, keys: Set[Key]) -> list[tupl
                 HoldState(row[7]),
                 row[8],
                 row[9],
+                row[10],
             ),
         )
         for row in rows
@@ -60,6 +61,7 @@ def find_burns(connection: Connection, schema: str, keys: Set[Key]) -> dict[Key,
     """Burns by their keys, with what of each lot was not given back before."""
     wallets, burns = array(wallet for wallet, _ in keys), array(burn for _, burn in keys)
     burned: dict[Key, dict[LotId, int]] = {}
+    shared: dict[Key, str] = {}
     for wallet, burn, text in connection.exec_driver_sql(
         f"""
         SELECT j.wallet_id, j.document_id, j.lines::text
@@ -68,8 +70,9 @@ def find_burns(connection: Connection, schema: str, keys: Set[Key]) -> dict[Key,
          AND j.type = {DocumentType.BURN.value} AND j.refusal IS NULL""",
         (wallets, burns),
     ):
-        captured = captured_parts(msgspec.json.decode(text, type=Hold))
-        burned[wallet, burn] = {part.lot: part.points for part in captured}
+        hold = msgspec.json.decode(text, type=Hold)
+        burned[wallet, burn] = {part.lot: part.points for part in captured_parts(hold)}
+        shared[wallet, burn] = hold.shared
     for wallet, burn, text in connection.exec_driver_sql(
         f"""
         SELECT j.wallet_id, j.original_id, j.lines::text
@@ -81,7 +84,9 @@ def find_burns(connection: Connection, schema: str, keys: Set[Key]) -> dict[Key,
         for refunded in msgspec.json.decode(text, type=list[Refunded]):
             burned[wallet, burn][refunded.source] -= refunded.points
     return {
-        key: Burn(key[1], tuple(LotPart(lot, left) for lot, left in lots.items() if left))
+        key: Burn(
+            key[1], tuple(LotPart(lot, left) for lot, left in lots.items() if left), shared[key]
+        )
         for key, lots in burned.items()
     }
 
@@ -104,13 +109,14 @@ def changed(schema: str, wallets: Iterable[WalletState]) -> tuple[str, list[obje
         return None
     statement = f"""
         INSERT INTO {schema}.holds (wallet_id, hold_id, points, captured, burn_id, business_time,
-                                    expire_time, state, purpose, parts)
+                                    expire_time, state, purpose, parts, shared_hold_id)
         SELECT wallet, id, points, captured, burn, {MICROS.format("business_time")},
-               {MICROS.format("expire_time")}, state, purpose, parts::json
+               {MICROS.format("expire_time")}, state, purpose, parts::json,
+               nullif(shared, '')::uuid
         FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-                    %s::bigint[], %s::bigint[], %s::smallint[], %s::text[], %s::text[])
+                    %s::bigint[], %s::bigint[], %s::smallint[], %s::text[], %s::text[], %s::text[])
             AS h (wallet, id, points, captured, burn, business_time, expire_time, state, purpose,
-                  parts)
+                  parts, shared)
         ON CONFLICT (wallet_id, hold_id) DO UPDATE
         SET captured = excluded.captured, burn_id = excluded.burn_id, state = excluded.state"""
     return statement, [
@@ -124,4 +130,5 @@ def changed(schema: str, wallets: Iterable[WalletState]) -> tuple[str, list[obje
         array([hold.state.value for _, hold in found]),
         text_array(hold.purpose for _, hold in found),
         text_array(msgspec.json.encode(hold.parts).decode() for _, hold in found),
+        text_array(hold.shared for _, hold in found),
     ]

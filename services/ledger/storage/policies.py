@@ -1,8 +1,10 @@
 """Published earn policies."""
 
+import msgspec
 from sqlalchemy import Connection
 
 from services.ledger.domain.policy import Policy, policy_from_json, policy_json
+from services.ledger.domain.transfer_rules import TransferRules
 from services.ledger.storage.posting import MICROS
 
 
@@ -41,3 +43,14 @@ def has_sale_from(connection: Connection, schema: str, business_time: int) -> bo
         (business_time,),
     ).scalar_one()
     return found
+
+
+def transfer_rules_at(connection: Connection, time: int) -> TransferRules | None:
+    """How members may send points by the policy in force at a time; None where they may not."""
+    found: str | None = connection.exec_driver_sql(
+        "SELECT (policy->'transfers')::text FROM earn_policies"
+        f" WHERE effective_time <= {MICROS.format('%s')}"
+        " ORDER BY effective_time DESC, version DESC LIMIT 1",
+        (time,),
+    ).scalar_one_or_none()
+    return None if found in (None, "null") else msgspec.json.decode(found, type=TransferRules)

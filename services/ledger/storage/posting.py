@@ -6,7 +6,13 @@ from functools import cache
 
 from sqlalchemy import Connection
 
-from services.ledger.domain.documents import AdjustPoints, Command, DocumentType, RecordSale
+from services.ledger.domain.documents import (
+    AdjustPoints,
+    Command,
+    DocumentType,
+    ReceivePoints,
+    RecordSale,
+)
 from services.ledger.domain.wallet import WalletState
 from services.plumbing.batch_session import BatchTransaction, Prepared
 from services.plumbing.database import array
@@ -36,7 +42,7 @@ class Known:
 # What a WalletState is made of.
 WALLET = """
     wallet_id, available, pending, qualifying, lifetime, overdrawn, sequence, tiered, held,
-    active_date - date 'epoch', enrol_date - date 'epoch'"""
+    active_date - date 'epoch', enrol_date - date 'epoch', spending_blocked"""
 
 
 @cache
@@ -96,6 +102,30 @@ def note_enrolment(connection: Connection, schema: str, wallet_id: int, member_i
         " SELECT %s, (enrol_time AT TIME ZONE 'UTC')::date FROM public.members WHERE member_id = %s"
         " ON CONFLICT (wallet_id) DO UPDATE SET enrol_date = excluded.enrol_date",
         (wallet_id, member_id),
+    )
+
+
+def lock_rows(connection: Connection, schema: str, wallet_ids: Sequence[int]) -> None:
+    """Lock wallets of a shard that are there, in the order of batches, until the end of the
+    transaction.
+    """
+    connection.exec_driver_sql(
+        f"SELECT FROM {schema}.wallets WHERE wallet_id = ANY(%s::bigint[])"
+        " ORDER BY wallet_id FOR UPDATE",
+        (array(wallet_ids),),
+    )
+
+
+def mark_spending(connection: Connection, schema: str, marks: Sequence[tuple[int, bool]]) -> None:
+    """Let wallets of a shard know whether their members may spend; marks are (wallet, blocked)."""
+    connection.exec_driver_sql(
+        f"INSERT INTO {schema}.wallets (wallet_id, spending_blocked)"
+        " SELECT wallet, blocked FROM unnest(%s::bigint[], %s::boolean[]) AS told (wallet, blocked)"
+        f" WHERE blocked OR EXISTS (SELECT FROM {schema}.wallets WHERE wallet_id = wallet)"
+        " ORDER BY wallet ON CONFLICT (wallet_id) DO UPDATE"
+        " SET spending_blocked = excluded.spending_blocked"
+        " WHERE wallets.spending_blocked <> excluded.spending_blocked",
+        (array(wallet for wallet, _ in marks), array(blocked for _, blocked in marks)),
     )
 
 
@@ -193,7 +223,8 @@ def draws_on_lots(command: Command, wallet: WalletState) -> bool:
         return wallet.overdrawn > 0 or command.sale.tender_points > 0
     if isinstance(command, AdjustPoints):
         return command.points < 0 or wallet.overdrawn > 0
-    return True
+    # What it owes is repaid out of the lots that it is given: no other has any.
+    return not isinstance(command, ReceivePoints)
 
 
 def next_document_ids(connection: Connection, schema: str) -> range:

@@ -94,6 +94,14 @@ def copy_to_wallets(
         )
 
 
+def forget(connection: Connection, schema: str, wallets: Sequence[int]) -> None:
+    """Take from wallets of a shard what was copied to them."""
+    connection.exec_driver_sql(
+        f"DELETE FROM {schema}.wallet_tiers WHERE wallet_id = ANY(%s::bigint[])",
+        (array(wallets),),
+    )
+
+
 def tiers_at(
     connection: Connection, schema: str, wallet_id: int, business_time: int
 ) -> dict[str, str]:

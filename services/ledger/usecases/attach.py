@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine
 
 from services.ledger.domain.documents import CardState
-from services.ledger.storage import directory, posting, shards
-from services.ledger.usecases import tiers
+from services.ledger.storage import directory, merges, posting, shards
+from services.ledger.usecases import tiers, together
 from services.plumbing import outbox
 from services.plumbing.database import transaction
 
@@ -24,7 +24,7 @@ def first_wallet(
     """The wallet a member's points go to by default; made for a member who has none yet."""
     with transaction(database) as connection:
         directory.lock_members(connection, [member_id])
-        owned = directory.wallets_of_member(connection, member_id)
+        owned = directory.own_wallets(connection, member_id)
         if owned:
             return owned[0]
         wallet_id = directory.next_wallet(connection)
@@ -47,7 +47,7 @@ def issue_card(
     own.
     """
     directory.lock_members(connection, [member_id])
-    owned = directory.wallets_of_member(connection, member_id)
+    owned = directory.own_wallets(connection, member_id)
     wallet_id = owned[0] if owned else directory.next_wallet(connection)
     # Added before it is looked up: a till may be giving this very card a provisional wallet, and
     # the points that earns must not be left behind.
@@ -68,11 +68,14 @@ def own(
     now: datetime,
     announce: AnnounceWallet,
 ) -> None:
-    """Give a wallet to a member, whose tiers count for it from now on."""
+    """Give a wallet to a member, whose tiers count for it from now on, and who may be blocked."""
     directory.own(connection, wallet_id, member_id)
     where = shards.schema(shards.shard_of(wallet_id, shards.count(connection)))
     posting.note_enrolment(connection, where, wallet_id, member_id)
-    tiers.copy_to_wallets(connection, [(wallet_id, member_id)])
+    counting = merges.root_of(connection, member_id)
+    tiers.copy_to_wallets(connection, [(wallet_id, counting)])
+    if merges.blocked_among(connection, [member_id]):
+        together.mark_wallets(connection, [(wallet_id, True)])
     outbox.append(connection, "public", [announce(wallet_id, member_id, now)])
 
 

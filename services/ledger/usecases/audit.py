@@ -18,7 +18,14 @@ from services.ledger.domain.audit import (
 from services.ledger.domain.checking import check_document
 from services.ledger.domain.circumstances import Rules
 from services.ledger.domain.documents import Document, Original
-from services.ledger.storage import audit_streams, audit_sums, journal, policies
+from services.ledger.storage import (
+    audit_streams,
+    audit_sums,
+    audit_together,
+    audit_transfers,
+    journal,
+    policies,
+)
 from services.ledger.storage.shards import count, schema
 from services.ledger.storage.snapshot import take_snapshot
 from services.plumbing.database import transaction
@@ -43,7 +50,7 @@ def prove(engine: Engine, announcements: Announcements) -> tuple[CheckResult, ..
     with transaction(engine) as connection:
         take_snapshot(connection)
         shards = count(connection)
-        results = [prove_policies(connection, announcements)]
+        results = prove_directory(connection, announcements)
 
     def prove_one(shard: int) -> list[CheckResult]:
         with transaction(engine) as connection:
@@ -56,8 +63,13 @@ def prove(engine: Engine, announcements: Announcements) -> tuple[CheckResult, ..
     return audit.combined(results)
 
 
-def prove_policies(connection: Connection, announcements: Announcements) -> CheckResult:
-    return audit_streams.compare_policies(connection, announcements.policy_type)
+def prove_directory(connection: Connection, announcements: Announcements) -> list[CheckResult]:
+    """What is about no one shard; the connection sees one state of all throughout."""
+    return [
+        audit_streams.compare_policies(connection, announcements.policy_type),
+        audit_transfers.compare_transfers(connection, count(connection)),
+        *audit_together.compare_directory(connection),
+    ]
 
 
 def prove_shard(
@@ -66,6 +78,8 @@ def prove_shard(
     """Every check of a shard; the connection sees one state of it throughout."""
     return [
         *audit_sums.compare_sums(connection, shard, shards),
+        audit_transfers.compare_parts(connection, shard),
+        audit_together.compare_parts(connection, shard, shards),
         recompute(connection, schema(shard)),
         audit_streams.compare_announcements(connection, shard, announcements.batch_type),
         read_announcements(connection, shard, announcements),

@@ -19,12 +19,10 @@ class Lots:
     engine: Engine
     shards: int
 
-    def wallet_to_spend(self, holding: Holding, points: int, request_id: str) -> int:
-        """The wallet of a holding to take points from: the one that answered the request before,
-        else the first that has as many, else the first; zero for a member without one.
+    def wallet_to_hold(self, holding: Holding, points: int, request_id: str) -> int | None:
+        """The one wallet of a holding to hold points in: the one that answered the request before,
+        else the first that has as many; None where it takes several.
         """
-        if len(holding.wallet_ids) < 2:
-            return next(iter(holding.wallet_ids), 0)
         with transaction(self.engine) as connection:
             for where, ids in by_schema(holding.wallet_ids, self.shards):
                 answered = journal.wallet_of_request(connection, where, ids, request_id)
@@ -35,8 +33,7 @@ class Lots:
                 for where, ids in by_schema(holding.wallet_ids, self.shards)
                 for wallet_id, balance in accounts.balances(connection, where, ids).items()
             }
-        enough = (w for w in holding.wallet_ids if available.get(w, 0) >= points)
-        return next(enough, holding.wallet_ids[0])
+        return next((w for w in holding.wallet_ids if available.get(w, 0) >= points), None)
 
     def hold(self, wallet_id: int, hold_id: int) -> Hold:
         """Refuses: HoldNotFound."""

@@ -25,10 +25,12 @@ from services.ledger.domain.documents import (
     ExpirePoints,
     HoldPoints,
     Original,
+    ReceivePoints,
     RecordReturn,
     RecordSale,
     RefundPoints,
     ReleaseHold,
+    SendPoints,
 )
 from services.ledger.domain.lots import Burn
 from services.ledger.domain.posting import decide
@@ -322,7 +324,7 @@ class _Batch:
 
 def makes_wallet(command: Command) -> bool:
     """Whether a wallet comes into being by a command; the others are about one that is there."""
-    return isinstance(command, RecordSale | AdjustPoints)
+    return isinstance(command, RecordSale | AdjustPoints | SendPoints | ReceivePoints)
 
 
 def without_wallet(command: Command) -> Refused:
@@ -355,7 +357,5 @@ def first_answer(document: Document, body_hash: str) -> Answer:
     if document.body_hash != body_hash:
         return refusals.RequestIdReused("the request_id was used for another request before")
     if document.refused:
-        said = msgspec.json.decode(document.refusal)
-        kind = refusals.REMEMBERED[said["reason"]]
-        return kind(said["message"], **said["metadata"])
+        return refusals.remembered(document.refusal)
     return document

@@ -3,8 +3,8 @@ nothing.
 """
 
 import heapq
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine
 
@@ -14,8 +14,17 @@ from services.ledger.domain.documents import Document, DocumentType, Entry
 from services.ledger.domain.lots import Lot, LotUse
 from services.ledger.domain.policy import Rule
 from services.ledger.domain.proposals import Proposal
-from services.ledger.domain.refusals import EntryNotFound, WalletNotFound
-from services.ledger.storage import accounts, directory, journal, policies, proposals
+from services.ledger.domain.refusals import EntryNotFound, MemberMerged, WalletNotFound
+from services.ledger.domain.shared_holds import shared_hold_of
+from services.ledger.storage import (
+    accounts,
+    directory,
+    journal,
+    merges,
+    policies,
+    proposals,
+    shared_holds,
+)
 from services.ledger.storage import lots as stored_lots
 from services.ledger.storage.accounts import WalletBalance
 from services.ledger.storage.journal import DocumentKey, Period, Posted, StatementKey
@@ -25,10 +34,19 @@ from services.plumbing.database import transaction
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """The wallets behind a name: one by its id, or all of a member."""
+    """The wallets behind a name: one by its id, or all that count for a member, own ones first."""
 
     wallet_ids: tuple[int, ...]
     member_id: str | None
+    # Whose each is by origin; none of a card that nobody enrolled with.
+    owners: Mapping[int, str] = field(default_factory=dict)
+    # Whether the request at hand made a shared hold before.
+    shared_before: bool = False
+
+    @property
+    def own_wallet_ids(self) -> tuple[int, ...]:
+        """Those that the member was given themselves, or the one of a card nobody enrolled with."""
+        return tuple(w for w in self.wallet_ids if self.owners.get(w) == self.member_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +66,9 @@ class Explanation:
     sale: Document | None
     rule: Rule | None
     lots: Sequence[tuple[LotUse, Lot]]
+    # Whose wallet it is by origin, and who spent what a shared hold burned.
+    owner_id: str | None
+    spender_id: str | None
     recomputed: int
     agrees: bool
     # What an adjustment was before a second person approved it.
@@ -59,23 +80,47 @@ class Reading:
     engine: Engine
     shards: int
 
-    def holding(self, *, wallet_id: int = 0, member_id: str = "") -> Holding:
-        """Refuses: WalletNotFound."""
+    def holding(
+        self, *, wallet_id: int = 0, member_id: str = "", request_id: str | None = None
+    ) -> Holding:
+        """Refuses: WalletNotFound, MemberMerged."""
         with transaction(self.engine) as connection:
             if member_id:
-                owned = directory.wallets_of_member(connection, member_id)
+                counting = directory.holding_of(connection, member_id, request_id)
+                if counting.target_id is not None:
+                    root = f"members/{merges.root_of(connection, counting.target_id)}"
+                    raise MemberMerged(f"the member was merged into {root}", into=root)
+                owned = counting.owners
                 if not owned and not directory.is_member(connection, member_id):
                     raise WalletNotFound("no such member is known here")
-                return Holding(tuple(owned), member_id)
+                return Holding(tuple(owned), member_id, owned, counting.shared_before)
             owner = directory.owner_of(connection, wallet_id)
             where = schema(shard_of(wallet_id, self.shards))
             if owner is None and not accounts.balances(connection, where, [wallet_id]):
                 raise WalletNotFound("there is no such wallet")
-            return Holding((wallet_id,), owner)
+            return Holding((wallet_id,), owner, {wallet_id: owner} if owner else {})
 
     def owns(self, member_id: str, wallet_id: int) -> bool:
+        """Whether a wallet counts for a member."""
         with transaction(self.engine) as connection:
-            return directory.owner_of(connection, wallet_id) == member_id
+            owner = directory.owner_of(connection, wallet_id)
+            return owner is not None and merges.root_of(connection, owner) == member_id
+
+    def spenders(self, documents: Sequence[Document]) -> dict[DocumentKey, str]:
+        """Who spent the points, of burns that took them for a member with several wallets or a
+        household.
+        """
+        shared = {
+            document_key(document): shared_hold_of(document)
+            for document in documents
+            if document.type is DocumentType.BURN
+        }
+        wanted = {found for found in shared.values() if found}
+        if not wanted:
+            return {}
+        with transaction(self.engine) as connection:
+            members = shared_holds.spenders(connection, wanted)
+        return {key: members[found] for key, found in shared.items() if found in members}
 
     def balance(self, holding: Holding) -> HeldBalance:
         """The balance over all wallets of a holding; the first to expire of any."""
@@ -160,6 +205,7 @@ class Reading:
             if entry is None:
                 raise EntryNotFound("there is no such entry")
             lots = stored_lots.lot_uses_of(connection, where, document_id, ordinal)
+            owner_id = directory.owner_of(connection, wallet_id)
             original = journal.original_before(connection, where, document)
             sale = document if document.type is DocumentType.SALE else None
             proposal = None
@@ -180,6 +226,8 @@ class Reading:
             sale=sale,
             rule=rule_of(rules, entry),
             lots=lots,
+            owner_id=owner_id,
+            spender_id=self.spenders([document]).get(document_key(document)),
             recomputed=expected[0] if expected else entry.points,
             agrees=not check.problems,
             proposal=proposal,

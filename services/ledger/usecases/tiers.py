@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from services.ledger.domain.standing import TierRules
-from services.ledger.storage import directory, shards, tiers
+from services.ledger.storage import directory, tiers
 from services.ledger.storage.tiers import MemberTier
+from services.ledger.usecases import together
 
 
 def note_rules(connection: Connection, rules: TierRules) -> None:
@@ -18,14 +19,10 @@ def change_tiers(connection: Connection, changes: Sequence[MemberTier]) -> None:
     members = sorted({change.member_id for change in changes})
     directory.lock_members(connection, members)
     tiers.add_member_tiers(connection, changes)
-    copy_to_wallets(connection, directory.wallets_of_members(connection, members))
+    copy_to_wallets(connection, directory.wallets_counting_for(connection, members))
 
 
 def copy_to_wallets(connection: Connection, wallets: Sequence[tuple[int, str]]) -> None:
     """Give wallets the tiers of their members; wallets are (wallet, member)."""
-    count = shards.count(connection)
-    by_shard: dict[int, list[tuple[int, str]]] = {}
-    for wallet, member in wallets:
-        by_shard.setdefault(shards.shard_of(wallet, count), []).append((wallet, member))
-    for shard in sorted(by_shard):
-        tiers.copy_to_wallets(connection, shards.schema(shard), by_shard[shard])
+    for schema, owned in together.by_schema(connection, wallets).items():
+        tiers.copy_to_wallets(connection, schema, owned)

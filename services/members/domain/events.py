@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from services.members.domain.consents import Consent
 
@@ -32,4 +33,48 @@ class ConsentChanged:
     consent: Consent
 
 
-Event = MemberEnrolled | CardIssued | CardReplaced | CardBlocked | ConsentChanged
+@dataclass(frozen=True, slots=True)
+class MemberBlocked:
+    block_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MemberUnblocked:
+    unblock_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MemberErased:
+    erase_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MembersMerged:
+    """Happened to the target."""
+
+    merge_id: UUID
+    source_id: UUID
+    merge_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MergeUndone:
+    """Happened to the target."""
+
+    merge_id: UUID
+    source_id: UUID
+    undo_time: datetime
+
+
+Event = (
+    MemberEnrolled
+    | CardIssued
+    | CardReplaced
+    | CardBlocked
+    | ConsentChanged
+    | MemberBlocked
+    | MemberUnblocked
+    | MemberErased
+    | MembersMerged
+    | MergeUndone
+)

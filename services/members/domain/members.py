@@ -33,6 +33,26 @@ class CardState(StrEnum):
     BLOCKED = "blocked"
 
 
+class MemberState(StrEnum):
+    ACTIVE = "active"
+    BLOCKED = "blocked"
+    MERGED = "merged"
+    ERASED = "erased"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What became of a member. Whoever was blocked before a merge or an erasure is not any more."""
+
+    # When and why they were blocked; None when they are not.
+    block_time: datetime | None = None
+    block_reason: str | None = None
+    erase_time: datetime | None = None
+    # Whom they count as, at the end of all merges.
+    merged_into: UUID | None = None
+    household_id: UUID | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Card:
     token: str
@@ -43,6 +63,14 @@ class Card:
     replaced_by: str | None = None
     # Why it was blocked.
     block_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MergedCard:
+    """A card of who was merged into a member."""
+
+    member_id: UUID
+    card: Card
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +108,22 @@ class Member:
     cards: tuple[Card, ...] = ()
     # Those in force, by purpose and channel.
     consents: tuple[Consent, ...] = ()
+    standing: Standing = Standing()
+    # Of who was merged into them; each stays its own member's.
+    merged_cards: tuple[MergedCard, ...] = ()
 
     @property
     def membership_number(self) -> str:
         return membership_number(self.sequence)
+
+    @property
+    def state(self) -> MemberState:
+        if self.standing.erase_time is not None:
+            return MemberState.ERASED
+        if self.standing.merged_into is not None:
+            return MemberState.MERGED
+        blocked = self.standing.block_time is not None
+        return MemberState.BLOCKED if blocked else MemberState.ACTIVE
 
     @property
     def etag(self) -> str:

@@ -1,6 +1,18 @@
 """Why members does not do what it is asked. No text carries an identity: it could reach a log."""
 
-from services.plumbing.errors import Clash, FieldViolation, Invalid, Missing, Stale, Unmet
+from uuid import UUID
+
+from services.members.domain.names import member_name
+from services.plumbing.errors import (
+    Clash,
+    Exhausted,
+    FieldViolation,
+    Forbidden,
+    Invalid,
+    Missing,
+    Stale,
+    Unmet,
+)
 
 
 class IdentityTaken(Clash):
@@ -24,6 +36,139 @@ class MemberNotFound(Missing):
 
     def __init__(self) -> None:
         super().__init__("no such member")
+
+
+class MemberMerged(Unmet):
+    """Names whom the member counts as now: that one is to be asked for."""
+
+    reason = "MEMBER_MERGED"
+
+    def __init__(self, into: UUID) -> None:
+        name = member_name(into)
+        super().__init__(f"the member is merged into {name}", into=name)
+
+
+class MemberErased(Unmet):
+    reason = "MEMBER_ERASED"
+
+    def __init__(self) -> None:
+        super().__init__("the member is erased")
+
+
+class MemberBlocked(Unmet):
+    reason = "MEMBER_BLOCKED"
+
+    def __init__(self) -> None:
+        super().__init__("the member is blocked")
+
+
+class NotYours(Forbidden):
+    reason = "NOT_YOURS"
+
+    def __init__(self) -> None:
+        super().__init__("the token opens only its subject's own")
+
+
+class MergeNotFound(Missing):
+    reason = "MERGE_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("no such merge")
+
+
+class MergeWithSelf(Invalid):
+    reason = "MERGE_WITH_SELF"
+
+    def __init__(self) -> None:
+        super().__init__("a member cannot be merged with themselves")
+
+
+class TooManyMerged(Unmet):
+    reason = "TOO_MANY_MERGED"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"no more than {most} members may be one", most=str(most))
+
+
+class HouseholdNotFound(Missing):
+    reason = "HOUSEHOLD_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("no such household")
+
+
+class HouseholdEnded(Unmet):
+    reason = "HOUSEHOLD_ENDED"
+
+    def __init__(self) -> None:
+        super().__init__("the household has ended")
+
+
+class HouseholdFull(Unmet):
+    reason = "HOUSEHOLD_FULL"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"a household has at most {most} members", most=str(most))
+
+
+class MemberInHousehold(Unmet):
+    reason = "MEMBER_IN_HOUSEHOLD"
+
+    def __init__(self) -> None:
+        super().__init__("the member is in a household")
+
+
+class NotInHousehold(Unmet):
+    reason = "NOT_IN_HOUSEHOLD"
+
+    def __init__(self) -> None:
+        super().__init__("the member is not in that household, or in none")
+
+
+class OwnerMustHandOver(Unmet):
+    reason = "OWNER_MUST_HAND_OVER"
+
+    def __init__(self) -> None:
+        super().__init__("the owner hands the household over before leaving the others")
+
+
+class InvitationNotFound(Missing):
+    """Also said of an invitation for somebody else."""
+
+    reason = "INVITATION_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("no such invitation")
+
+
+class InvitationEnded(Unmet):
+    reason = "INVITATION_ENDED"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the invitation was {state}", state=state)
+
+
+class InvitationExpired(Unmet):
+    reason = "INVITATION_EXPIRED"
+
+    def __init__(self) -> None:
+        super().__init__("the invitation has expired")
+
+
+class AlreadyInvited(Unmet):
+    reason = "ALREADY_INVITED"
+
+    def __init__(self) -> None:
+        super().__init__("an invitation of the household for that member is open")
+
+
+class TooManyInvitations(Exhausted):
+    """Others end or expire."""
+
+    reason = "TOO_MANY_INVITATIONS"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"at most {most} invitations may be open", most=str(most))
 
 
 class CardNotFound(Missing):

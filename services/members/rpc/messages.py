@@ -9,9 +9,17 @@ from loyalty.members.v1 import members_pb2
 from services.members.domain import identities, members
 from services.members.domain.consents import Consent
 from services.members.domain.identities import Identity, IdentityKind
-from services.members.domain.members import Card, CardState, Details, Enrolment, Member
+from services.members.domain.members import (
+    Card,
+    CardState,
+    Details,
+    Enrolment,
+    Member,
+    MemberState,
+)
+from services.members.domain.names import household_name, member_name
 from services.members.domain.refusals import MemberNotFound
-from services.members.events import resource_name
+from services.members.rpc.names import read_id
 from services.plumbing.pages import PageTokenInvalid, page_token, read_page_token
 from services.plumbing.timestamps import read_timestamp, timestamp
 
@@ -22,14 +30,17 @@ CARD_STATES = {
     CardState.REPLACED: members_pb2.Card.STATE_REPLACED,
     CardState.BLOCKED: members_pb2.Card.STATE_BLOCKED,
 }
+STATES = {
+    MemberState.ACTIVE: members_pb2.Member.STATE_ACTIVE,
+    MemberState.BLOCKED: members_pb2.Member.STATE_BLOCKED,
+    MemberState.MERGED: members_pb2.Member.STATE_MERGED,
+    MemberState.ERASED: members_pb2.Member.STATE_ERASED,
+}
 
 
 def read_name(name: str) -> UUID:
     """The id in "members/{id}". Refuses: MemberNotFound for what can be no member's name."""
-    try:
-        return UUID(name.removeprefix("members/"))
-    except ValueError:
-        raise MemberNotFound from None
+    return read_id(name, missing=MemberNotFound)
 
 
 def read_enrolment(request: members_pb2.EnrolMemberRequest) -> Enrolment:
@@ -98,28 +109,45 @@ def read_consent(said: members_pb2.Consent, *, field: str) -> Consent:
 
 def member(found: Member) -> members_pb2.Member:
     details = found.details
+    standing = found.standing
+    # The number of who is erased would lead to whoever has kept it.
+    erased = found.state is MemberState.ERASED
     return members_pb2.Member(
-        name=resource_name(found.id),
-        membership_number=found.membership_number,
+        name=member_name(found.id),
+        membership_number="" if erased else found.membership_number,
         given_name=details.given_name,
         family_name=details.family_name,
         email=details.email,
         phone=details.phone,
-        cards=map(card, found.cards),
+        cards=cards(found),
         preferences=details.preferences,
         consents=map(consent, found.consents),
         enrol_time=timestamp(found.enrol_time),
         update_time=timestamp(found.update_time),
         etag=found.etag,
+        state=STATES[found.state],
+        merged_into=member_name(standing.merged_into) if standing.merged_into else "",
+        household=household_name(standing.household_id) if standing.household_id else "",
+        block_reason=standing.block_reason or "",
     )
 
 
-def card(held: Card) -> members_pb2.Card:
+def cards(found: Member) -> list[members_pb2.Card]:
+    """A member's own cards and those of who is merged into them, in the order of their issue."""
+    held = [(each, "") for each in found.cards]
+    if found.merged_cards:
+        held += [(each.card, member_name(each.member_id)) for each in found.merged_cards]
+        held.sort(key=lambda each: (each[0].issue_time, each[0].token))
+    return [card(each, merged_from) for each, merged_from in held]
+
+
+def card(held: Card, merged_from: str) -> members_pb2.Card:
     return members_pb2.Card(
         card_token=held.token,
         state=CARD_STATES[held.state],
         issue_time=timestamp(held.issue_time),
         end_time=timestamp(held.end_time) if held.end_time else None,
+        merged_from=merged_from,
     )
 
 

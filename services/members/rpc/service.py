@@ -6,9 +6,11 @@ from uuid import UUID
 
 from loyalty.members.v1 import members_pb2, members_pb2_grpc
 
-from services.members import usecases
 from services.members.domain import identities
 from services.members.rpc import messages
+from services.members.rpc.remembering import remembered
+from services.members.usecases import members as usecases
+from services.members.usecases import standing
 from services.plumbing.auth import current_caller
 from services.plumbing.database_work import DatabaseWork
 from services.plumbing.pages import page_size, page_token, read_page_token
@@ -137,3 +139,38 @@ class MembersService(members_pb2_grpc.MembersServiceServicer):
             consents=(messages.consent(recorded.consent) for recorded in found[:size]),
             next_page_token=messages.place_token(last.consent.time, last.id) if last else "",
         )
+
+    async def BlockMember(
+        self, request: members_pb2.BlockMemberRequest, _context: object
+    ) -> members_pb2.BlockMemberResponse:
+        blocked = await self._work.run(
+            standing.block_member,
+            messages.read_name(request.name),
+            reason=request.reason,
+            request=remembered(request.request_id, request),
+            now=self._clock(),
+        )
+        return members_pb2.BlockMemberResponse(member=messages.member(blocked))
+
+    async def UnblockMember(
+        self, request: members_pb2.UnblockMemberRequest, _context: object
+    ) -> members_pb2.UnblockMemberResponse:
+        unblocked = await self._work.run(
+            standing.unblock_member,
+            messages.read_name(request.name),
+            request=remembered(request.request_id, request),
+            now=self._clock(),
+        )
+        return members_pb2.UnblockMemberResponse(member=messages.member(unblocked))
+
+    async def EraseMember(
+        self, request: members_pb2.EraseMemberRequest, _context: object
+    ) -> members_pb2.EraseMemberResponse:
+        erased = await self._work.run(
+            standing.erase_member,
+            messages.read_name(request.name),
+            reason=request.reason,
+            request=remembered(request.request_id, request),
+            now=self._clock(),
+        )
+        return members_pb2.EraseMemberResponse(member=messages.member(erased))

@@ -32,15 +32,20 @@ def _add_consent(connection: Connection, member_id: UUID, said: Consent) -> int:
 
 
 def consents_before(
-    connection: Connection, member_id: UUID, before: tuple[datetime, int] | None, *, limit: int
+    connection: Connection,
+    member_ids: Sequence[UUID],
+    before: tuple[datetime, int] | None,
+    *,
+    limit: int,
 ) -> list[Recorded]:
-    """What a member said, newest first, from before a time and the id recorded then."""
+    """What members said, newest first, from before a time and the id recorded then."""
     time, recorded = before or (None, None)
     rows = connection.exec_driver_sql(
         "SELECT id, purpose, channel, granted, time, method, source FROM consents"
-        " WHERE member_id = %s::uuid AND (%s::timestamptz IS NULL OR (time, id) < (%s, %s))"
+        " WHERE member_id = ANY(%s::uuid[])"
+        " AND (%s::timestamptz IS NULL OR (time, id) < (%s, %s))"
         " ORDER BY time DESC, id DESC LIMIT %s",
-        (str(member_id), time, time, recorded, limit),
+        (array(member_ids), time, time, recorded, limit),
     )
     return [Recorded(row[0], Consent(*row[1:])) for row in rows]
 

@@ -5,6 +5,29 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.members.domain.refusals import RequestIdReused
+from services.members.domain.requests import Request
+
+
+def note(connection: Connection, request: Request, subject_id: UUID) -> UUID | None:
+    """Remember a request about something. None where it is new, else what it was about before.
+
+    Waits while another under the same request_id is under way. Refuses: RequestIdReused.
+    """
+    noted = connection.exec_driver_sql(
+        "INSERT INTO requests (request_id, fingerprint, subject_id)"
+        " VALUES (%s::uuid, %s, %s::uuid) ON CONFLICT DO NOTHING",
+        (str(request.id), request.fingerprint, str(subject_id)),
+    )
+    if noted.rowcount:
+        return None
+    earlier: UUID
+    earlier, fingerprint = connection.exec_driver_sql(
+        "SELECT subject_id, fingerprint FROM requests WHERE request_id = %s::uuid",
+        (str(request.id),),
+    ).one()
+    if bytes(fingerprint) != request.fingerprint:
+        raise RequestIdReused
+    return earlier
 
 
 def note_request(

@@ -25,12 +25,16 @@ def begin(
     offers: Sequence[Offer] | None,
     standing: Standing,
     *,
+    barred: Refused | None,
     redemption_id: UUID,
     request_id: UUID,
     now: datetime,
 ) -> Redemption:
-    """A redemption at its first step, or refused for good. offers are as of `choose`."""
-    chosen = choose(asked, offers, standing, now=now)
+    """A redemption at its first step, or refused for good. offers are as of `choose`.
+
+    barred says why the member gets nothing at all.
+    """
+    chosen = barred or choose(asked, offers, standing, now=now)
     refused = isinstance(chosen, Refused)
     return Redemption(
         id=redemption_id,

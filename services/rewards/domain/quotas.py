@@ -6,7 +6,8 @@ quotas that it falls under, or none at all.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
@@ -39,6 +40,18 @@ PERIODS: Mapping[QuotaKind, Period] = {kind: period for period, kind in MEMBER_K
 ALWAYS = date.min
 
 
+# How long a period is at most, of the quotas that begin anew.
+PERIOD_DAYS_MAX: Mapping[QuotaKind, int] = {
+    QuotaKind.DAY: 1,
+    QuotaKind.MEMBER_DAY: 1,
+    QuotaKind.MEMBER_WEEK: 7,
+    QuotaKind.MEMBER_MONTH: 31,
+    QuotaKind.MEMBER_YEAR: 366,
+}
+# Longer than the clocks of servers differ.
+KEPT_DAYS = 30
+
+
 class QuotaKey(NamedTuple):
     """Their order is the order in which they are locked."""
 
@@ -50,8 +63,17 @@ class QuotaKey(NamedTuple):
     first_day: date
 
 
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """How many of a quota may be taken; pieces of those beside it count as well."""
+
+    most: int
+    # A member's: the same of those who are merged with them.
+    beside: tuple[QuotaKey, ...] = ()
+
+
 # What is allowed of each quota that a redemption falls under.
-Claim: TypeAlias = Mapping[QuotaKey, int]
+Claim: TypeAlias = Mapping[QuotaKey, Allowed]
 
 
 def claim(
@@ -60,22 +82,45 @@ def claim(
     limits: Iterable[MemberLimit],
     *,
     member_id: UUID,
+    others: Iterable[UUID] = (),
     store: str,
     day: date,
 ) -> Claim:
-    """The quotas that a redemption on a day (UTC) falls under."""
-    found: dict[QuotaKey, int] = {}
+    """The quotas that a redemption on a day (UTC) falls under.
+
+    others are those with whom the member is merged.
+    """
+    found: dict[QuotaKey, Allowed] = {}
     if stock.total is not None:
-        found[QuotaKey(reward_id, QuotaKind.TOTAL, "", ALWAYS)] = stock.total
+        found[QuotaKey(reward_id, QuotaKind.TOTAL, "", ALWAYS)] = Allowed(stock.total)
     if stock.per_day is not None:
-        found[QuotaKey(reward_id, QuotaKind.DAY, "", day)] = stock.per_day
+        found[QuotaKey(reward_id, QuotaKind.DAY, "", day)] = Allowed(stock.per_day)
     if store in stock.stores:
-        found[QuotaKey(reward_id, QuotaKind.STORE, store, ALWAYS)] = stock.stores[store]
+        found[QuotaKey(reward_id, QuotaKind.STORE, store, ALWAYS)] = Allowed(stock.stores[store])
     for limit in limits:
         begin = first_day(limit.period, day)
         kind = MEMBER_KINDS[limit.period]
-        found[QuotaKey(reward_id, kind, str(member_id), begin)] = limit.most
+        own = QuotaKey(reward_id, kind, str(member_id), begin)
+        beside = tuple(own._replace(holder=str(other)) for other in others)
+        found[own] = Allowed(limit.most, beside)
     return found
+
+
+def looked_at(claims: Iterable[Claim]) -> dict[QuotaKey, int]:
+    """Every quota that decides about claims, and the most that is allowed of each."""
+    found: dict[QuotaKey, int] = {}
+    for wanted in claims:
+        for own, allowed in wanted.items():
+            for key in (own, *allowed.beside):
+                found[key] = max(allowed.most, found.get(key, 0))
+    return found
+
+
+def useless_before(day: date) -> dict[QuotaKind, date]:
+    """Of each kind, the first day of the oldest quota that may still decide about anything."""
+    return {
+        kind: day - timedelta(days=period + KEPT_DAYS) for kind, period in PERIOD_DAYS_MAX.items()
+    }
 
 
 def take(claims: Iterable[Claim], taken: Mapping[QuotaKey, int]) -> list[Refused | None]:
@@ -96,8 +141,10 @@ def pieces(taken: Iterable[Collection[QuotaKey]]) -> dict[QuotaKey, int]:
 
 
 def _lacking(wanted: Claim, taken: Mapping[QuotaKey, int]) -> Refused | None:
-    for key, allowed in wanted.items():
-        if taken[key] >= allowed:
-            period = PERIODS.get(key.kind)
-            return OutOfStock(key.kind) if period is None else MemberLimitReached(period, allowed)
+    for own, allowed in wanted.items():
+        if sum(taken[key] for key in (own, *allowed.beside)) >= allowed.most:
+            period = PERIODS.get(own.kind)
+            if period is None:
+                return OutOfStock(own.kind)
+            return MemberLimitReached(period, allowed.most)
     return None

@@ -3,6 +3,9 @@
 Of the catalogue and the vouchers; then of redemptions.
 """
 
+from datetime import datetime
+from uuid import UUID
+
 from services.plumbing.errors import Clash, Exhausted, Invalid, Missing, Stale, Unavailable, Unmet
 
 
@@ -11,6 +14,28 @@ class RequestIdReused(Clash):
 
     def __init__(self) -> None:
         super().__init__("the request_id was used before with another body")
+
+
+class MemberMerged(Unmet):
+    reason = "MEMBER_MERGED"
+
+    def __init__(self, into: UUID) -> None:
+        name = f"members/{into}"
+        super().__init__(f"the member is merged into {name}", into=name)
+
+
+class MemberBlocked(Unmet):
+    reason = "MEMBER_BLOCKED"
+
+    def __init__(self) -> None:
+        super().__init__("the member is blocked")
+
+
+class MemberErased(Unmet):
+    reason = "MEMBER_ERASED"
+
+    def __init__(self) -> None:
+        super().__init__("the member is erased")
 
 
 class RewardExists(Clash):
@@ -85,6 +110,28 @@ class VoucherRevoked(Unmet):
 
     def __init__(self) -> None:
         super().__init__("the voucher was revoked")
+
+
+class VoucherUseNotFound(Missing):
+    reason = "VOUCHER_USE_NOT_FOUND"
+
+    def __init__(self) -> None:
+        super().__init__("no voucher was used so in the store")
+
+
+class VoucherUseTooOld(Unmet):
+    reason = "VOUCHER_USE_TOO_OLD"
+
+    def __init__(self, until: datetime) -> None:
+        said = until.isoformat()
+        super().__init__(f"the use could be taken back until {said}", until=said)
+
+
+class VoucherUseUndone(Unmet):
+    reason = "VOUCHER_USE_UNDONE"
+
+    def __init__(self) -> None:
+        super().__init__("the use was taken back; another needs a request_id of its own")
 
 
 class VoucherNotForStore(Unmet):

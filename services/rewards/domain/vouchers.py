@@ -141,6 +141,21 @@ def with_balance(voucher: Voucher, balance_minor: int, *, time: datetime) -> Vou
     )
 
 
+def give_back(voucher: Voucher, amount_minor: int, *, last_use_time: datetime | None) -> Voucher:
+    """The voucher without one of its uses; last_use_time is of those that are left.
+
+    Refuses: VoucherRevoked.
+    """
+    if voucher.kept_state is VoucherState.REVOKED:
+        raise VoucherRevoked
+    return replace(
+        voucher,
+        balance_minor=voucher.balance_minor + amount_minor,
+        kept_state=VoucherState.ISSUED,
+        redeem_time=last_use_time,
+    )
+
+
 def revoke(voucher: Voucher, *, reason: str, now: datetime, unused_only: bool = False) -> Voucher:
     """The voucher made worthless; one that was revoked stays as it is.
 

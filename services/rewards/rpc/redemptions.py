@@ -13,7 +13,8 @@ from services.rewards.domain.offering import Place
 from services.rewards.domain.rewards import Channel
 from services.rewards.redeeming import Points, Redeeming
 from services.rewards.rpc.definitions import read_channel
-from services.rewards.rpc.names import owner, read_member, read_owned
+from services.rewards.rpc.names import read_member, read_owned
+from services.rewards.rpc.owning import require_owner
 from services.rewards.rpc.places import page_after, read_place
 from services.rewards.rpc.redemption_messages import (
     read_asked,
@@ -70,7 +71,7 @@ class Redemptions(redemption_pb2_grpc.RedemptionServiceServicer):
     async def GetRedemption(
         self, request: redemption_pb2.GetRedemptionRequest, _context: object
     ) -> redemption_pb2.GetRedemptionResponse:
-        current_caller().require_own(owner(request.name))
+        await require_owner(self._work, request.name)
         found = await self._work.run(read.get_redemption, *read_owned(request.name))
         return redemption_pb2.GetRedemptionResponse(redemption=redemption_message(found))
 
@@ -95,7 +96,7 @@ class Redemptions(redemption_pb2_grpc.RedemptionServiceServicer):
     async def CancelRedemption(
         self, request: redemption_pb2.CancelRedemptionRequest, _context: object
     ) -> redemption_pb2.CancelRedemptionResponse:
-        current_caller().require_own(owner(request.name))
+        await require_owner(self._work, request.name)
         member_id, redemption_id = read_owned(request.name)
         cancelled = await self._redeeming.cancel(
             redemption_id, member_id=member_id, reason=request.reason

@@ -1,7 +1,7 @@
 """VoucherService: one use case a call."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from loyalty.rewards.v1 import vouchers_pb2, vouchers_pb2_grpc
@@ -10,7 +10,8 @@ from services.plumbing.auth import current_caller
 from services.plumbing.database_work import DatabaseWork
 from services.plumbing.pages import page_size
 from services.rewards.domain.uploads import Chunk
-from services.rewards.rpc.names import owner, read_member, read_owned, read_pool
+from services.rewards.rpc.names import read_member, read_owned, read_pool
+from services.rewards.rpc.owning import require_owner
 from services.rewards.rpc.places import page_after, read_place
 from services.rewards.rpc.voucher_messages import (
     asked,
@@ -27,7 +28,16 @@ PAGE_SIZE_MAX = 500
 class Vouchers(vouchers_pb2_grpc.VoucherServiceServicer):
     """Thin: reads the request, does one use case on a database thread, writes the answer."""
 
-    def __init__(self, work: DatabaseWork, clock: Callable[[], datetime], signer: Signer) -> None:
+    def __init__(
+        self,
+        work: DatabaseWork,
+        clock: Callable[[], datetime],
+        signer: Signer,
+        *,
+        undone_within: timedelta,
+    ) -> None:
+        """undone_within is for how long a till may take the use of a voucher back."""
+        self._undone_within = undone_within
         self._work = work
         self._clock = clock
         self._signer = signer
@@ -35,7 +45,7 @@ class Vouchers(vouchers_pb2_grpc.VoucherServiceServicer):
     async def GetVoucher(
         self, request: vouchers_pb2.GetVoucherRequest, _context: object
     ) -> vouchers_pb2.GetVoucherResponse:
-        current_caller().require_own(owner(request.name))
+        await require_owner(self._work, request.name)
         found = await self._work.run(vouchers.get_voucher, *read_owned(request.name))
         return vouchers_pb2.GetVoucherResponse(
             voucher=voucher_message(found, self._clock(), self._signer)
@@ -76,6 +86,23 @@ class Vouchers(vouchers_pb2_grpc.VoucherServiceServicer):
         )
         return vouchers_pb2.RedeemVoucherResponse(
             voucher=voucher_message(used, now, None), amount_minor=amount
+        )
+
+    async def UndoVoucherRedemption(
+        self, request: vouchers_pb2.UndoVoucherRedemptionRequest, _context: object
+    ) -> vouchers_pb2.UndoVoucherRedemptionResponse:
+        current_caller().require_store(request.store)
+        now = self._clock()
+        undone, amount = await self._work.run(
+            vouchers.undo_redemption,
+            UUID(request.redeem_request_id),
+            store=request.store,
+            receipt_number=request.receipt_number,
+            within=self._undone_within,
+            now=now,
+        )
+        return vouchers_pb2.UndoVoucherRedemptionResponse(
+            voucher=voucher_message(undone, now, None), amount_minor=amount
         )
 
     async def RevokeVoucher(

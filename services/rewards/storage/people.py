@@ -56,20 +56,27 @@ def note_lowest_tier(
 def standings(
     connection: Connection, member_ids: Iterable[UUID], now: datetime
 ) -> dict[UUID, Standing]:
-    """What is known of each of these members now."""
+    """What is known of each of these members now.
+
+    A merged one is in the tiers of whom they are, and in the segments of all who are the same.
+    """
     asked = set(member_ids)
     tiers: dict[UUID, set[str]] = {member_id: set() for member_id in asked}
     segments: dict[UUID, set[str]] = {member_id: set() for member_id in asked}
     rows = connection.exec_driver_sql(
-        "WITH asked AS (SELECT unnest(%(asked)s::uuid[]) AS member_id),"
+        "WITH asked AS (SELECT id AS member_id, coalesce(root_id, id) AS root_id"
+        " FROM unnest(%(asked)s::uuid[]) AS id LEFT JOIN members ON member_id = id),"
         " lowest AS (SELECT DISTINCT ON (tier_group) tier_group, tier FROM lowest_tiers"
         " WHERE effective_time <= %(now)s ORDER BY tier_group, effective_time DESC)"
         " SELECT asked.member_id, coalesce((SELECT told.tier FROM member_tiers AS told"
-        " WHERE told.member_id = asked.member_id AND told.tier_group = lowest.tier_group"
+        " WHERE told.member_id = asked.root_id AND told.tier_group = lowest.tier_group"
         " AND told.effective_time <= %(now)s ORDER BY told.effective_time DESC LIMIT 1),"
         " lowest.tier), NULL FROM asked CROSS JOIN lowest"
-        " UNION ALL SELECT member_id, NULL, segment FROM segment_members JOIN asked"
-        " USING (member_id)",
+        " UNION ALL SELECT asked.member_id, NULL, segment FROM asked"
+        " JOIN segment_members ON segment_members.member_id = asked.root_id"
+        " UNION ALL SELECT asked.member_id, NULL, segment FROM asked"
+        " JOIN members ON members.root_id = asked.root_id"
+        " JOIN segment_members ON segment_members.member_id = members.member_id",
         {"asked": array(asked), "now": now},
     )
     for member_id, tier, segment in rows:
@@ -99,6 +106,13 @@ def take_from_segment(connection: Connection, segment: str, member_ids: Sequence
         " DELETE FROM segment_members USING leaving"
         " WHERE segment = %s AND segment_members.member_id = leaving.member_id",
         (segment, array(member_ids), segment),
+    )
+
+
+def take_from_segments(connection: Connection, member_id: UUID) -> None:
+    """Take a member out of every segment."""
+    connection.exec_driver_sql(
+        "DELETE FROM segment_members WHERE member_id = %s::uuid", (str(member_id),)
     )
 
 

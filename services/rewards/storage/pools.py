@@ -98,6 +98,15 @@ def read_pool(connection: Connection, pool: str) -> CodePool:
     return CodePool(pool, row[0], row[1])
 
 
+def forget_uploads(connection: Connection, before: datetime, *, limit: int) -> int:
+    """Drop what became of chunks that were loaded before a time. Returns how many."""
+    return connection.exec_driver_sql(
+        "DELETE FROM code_uploads WHERE (upload_id, first_line) IN (SELECT upload_id, first_line"
+        " FROM code_uploads WHERE create_time < %s LIMIT %s FOR UPDATE SKIP LOCKED)",
+        (before, limit),
+    ).rowcount
+
+
 def codes_left(connection: Connection, pools: Sequence[str]) -> dict[str, int]:
     """How many codes each pool has left, counted up to LEFT_COUNTED_MAX."""
     rows = connection.exec_driver_sql(

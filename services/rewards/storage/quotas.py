@@ -66,6 +66,17 @@ def give_back(connection: Connection, keys: Collection[QuotaKey]) -> None:
         add(connection, dict.fromkeys(keys, -1))
 
 
+def forget(connection: Connection, before: Mapping[QuotaKind, date], *, limit: int) -> int:
+    """Drop quotas of periods that began before a day, by their kind. Returns how many."""
+    return connection.exec_driver_sql(
+        f"DELETE FROM quotas WHERE ({KEY}) IN (SELECT {KEY} FROM quotas JOIN"
+        " unnest(%s::text[], %s::date[]) AS old (kind, before) USING (kind)"
+        " WHERE first_day < old.before AND first_day > %s LIMIT %s"
+        " FOR UPDATE OF quotas SKIP LOCKED)",
+        (text_array(before), array(before.values()), ALWAYS, limit),
+    ).rowcount
+
+
 def taken_of_stock(
     connection: Connection, reward_ids: Collection[str], *, day: date, store: str | None = None
 ) -> dict[str, StockTaken]:
@@ -99,18 +110,26 @@ def taken_of_stock(
     }
 
 
-def taken_by_member(
-    connection: Connection, member_id: UUID, reward_ids: Collection[str], *, day: date
+def taken_by_members(
+    connection: Connection,
+    member_ids: Collection[UUID],
+    reward_ids: Collection[str],
+    *,
+    day: date,
 ) -> dict[str, dict[Period, int]]:
-    """What a member has taken of rewards in each period that a day lies in, where it is counted."""
+    """What members have taken together of rewards in each period that a day lies in, where it is
+    counted.
+    """
     wanted = [
         (QuotaKey(reward_id, kind, str(member_id), first_day(period, day)), 0)
+        for member_id in member_ids
         for reward_id in reward_ids
         for period, kind in MEMBER_KINDS.items()
     ]
     rows = connection.exec_driver_sql(
-        f"SELECT reward_id, kind, taken FROM quotas JOIN {GIVEN} AS given ({KEY}, pieces)"
-        f" USING ({KEY})",
+        "SELECT reward_id, kind, sum(taken)::bigint"
+        f" FROM quotas JOIN {GIVEN} AS given ({KEY}, pieces) USING ({KEY})"
+        " GROUP BY reward_id, kind",
         _columns(wanted),
     )
     found: dict[str, dict[Period, int]] = {reward_id: {} for reward_id in reward_ids}

@@ -132,15 +132,28 @@ def of_member(connection: Connection, member_id: UUID, redemption_id: UUID) -> R
 
 
 def before(
-    connection: Connection, member_id: UUID, place: tuple[datetime, UUID] | None, *, limit: int
+    connection: Connection,
+    member_ids: Collection[UUID],
+    place: tuple[datetime, UUID] | None,
+    *,
+    limit: int,
 ) -> list[Redemption]:
-    """A member's redemptions, newest first, from a place in that order on."""
-    condition, parameters = "member_id = %s::uuid", [str(member_id)]
+    """Redemptions of any of these members, newest first, from a place in that order on."""
+    condition, parameters = "member_id = ANY(%s::uuid[])", [array(member_ids)]
     if place is not None:
         condition += " AND (create_time, redemption_id) < (%s, %s::uuid)"
         parameters += [place[0].isoformat(), str(place[1])]
     condition += f" ORDER BY create_time DESC, redemption_id DESC LIMIT {limit}"
     return _read(connection, condition, tuple(parameters))
+
+
+def forget_words(connection: Connection, member_id: UUID) -> None:
+    """Forget why a member's redemptions were cancelled: people wrote of a person there."""
+    connection.exec_driver_sql(
+        "UPDATE redemptions SET cancel_reason = ''"
+        " WHERE member_id = %s::uuid AND cancel_reason <> ''",
+        (str(member_id),),
+    )
 
 
 def take_over_standing(connection: Connection, *, limit: int) -> list[Redemption]:

@@ -1,7 +1,7 @@
 """Vouchers and their uses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -21,6 +21,8 @@ COLUMNS = (
     " revoke_reason"
 )
 
+USABLE = "state = 'issued' AND (expire_time IS NULL OR expire_time > %s)"
+
 
 @dataclass(frozen=True, slots=True)
 class Issue:
@@ -31,6 +33,25 @@ class Issue:
     reward_id: str
     version: int
     voucher: VoucherDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class NotedUse:
+    """A use of a voucher as it stands on record; balance_minor is what it left."""
+
+    fingerprint: bytes
+    voucher_id: UUID
+    amount_minor: int
+    balance_minor: int
+    store: str
+    receipt_number: str
+    business_time: datetime
+    create_time: datetime
+    # When it was taken back, if it was.
+    undo_time: datetime | None
+
+
+USE_COLUMNS = tuple(field.name for field in fields(NotedUse))
 
 
 def issue(connection: Connection, issues: Sequence[Issue], now: datetime) -> dict[UUID, Voucher]:
@@ -145,27 +166,49 @@ def lock(connection: Connection, member_id: UUID, voucher_id: UUID) -> Voucher:
     )
 
 
+def lock_by_id(connection: Connection, voucher_id: UUID) -> Voucher:
+    """As `lock`, whosever it is. Refuses: VoucherNotFound."""
+    return _one(connection, "WHERE voucher_id = %s::uuid FOR UPDATE", (str(voucher_id),))
+
+
 def lock_by_code(connection: Connection, code_key: str) -> Voucher:
     """As `lock`, by the normalised code. Refuses: VoucherNotFound."""
     return _one(connection, "WHERE code_key = %s FOR UPDATE", (code_key,))
 
 
-def of_member(
+def lock_usable(connection: Connection, member_id: UUID, now: datetime) -> list[Voucher]:
+    """A member's vouchers that can be used; nobody else changes them until the transaction ends."""
+    return _vouchers(
+        connection,
+        f"WHERE member_id = %s::uuid AND {USABLE} ORDER BY voucher_id FOR UPDATE",
+        (str(member_id), now),
+    )
+
+
+def forget_words(connection: Connection, member_id: UUID) -> None:
+    """Forget why a member's vouchers were revoked: people wrote of a person there."""
+    connection.exec_driver_sql(
+        "UPDATE vouchers SET revoke_reason = '' WHERE member_id = %s::uuid AND revoke_reason <> ''",
+        (str(member_id),),
+    )
+
+
+def of_members(
     connection: Connection,
-    member_id: UUID,
+    member_ids: Sequence[UUID],
     *,
     before: tuple[datetime, UUID] | None,
     usable_at: datetime | None,
     limit: int,
 ) -> list[Voucher]:
-    """A member's vouchers, newest first; only those that can be used at a time, if one is given."""
-    conditions = ["member_id = %s::uuid"]
-    values: list[object] = [str(member_id)]
+    """Vouchers of any of them, newest first; only those usable at a time, if one is given."""
+    conditions = ["member_id = ANY(%s::uuid[])"]
+    values: list[object] = [array(member_ids)]
     if before is not None:
         conditions.append("(issue_time, voucher_id) < (%s, %s::uuid)")
         values += [before[0], str(before[1])]
     if usable_at is not None:
-        conditions.append("state = 'issued' AND (expire_time IS NULL OR expire_time > %s)")
+        conditions.append(USABLE)
         values.append(usable_at)
     return _vouchers(
         connection,
@@ -221,17 +264,29 @@ def add_use(
     return bool(noted.rowcount)
 
 
-def noted_use(connection: Connection, request_id: UUID) -> tuple[bytes, Voucher, int] | None:
-    """The use that a request made: its fingerprint, the voucher as it left it, and the amount."""
+def noted_use(connection: Connection, request_id: UUID) -> NotedUse | None:
+    """The use that a request made."""
     row = connection.exec_driver_sql(
-        "SELECT fingerprint, voucher_id, amount_minor, balance_minor, business_time"
-        " FROM voucher_uses WHERE request_id = %s::uuid",
+        f"SELECT {', '.join(USE_COLUMNS)} FROM voucher_uses WHERE request_id = %s::uuid",
         (str(request_id),),
     ).one_or_none()
-    if row is None:
-        return None
-    now = _one(connection, "WHERE voucher_id = %s::uuid", (str(row[1]),))
-    return bytes(row[0]), vouchers.with_balance(now, row[3], time=row[4]), row[2]
+    return NotedUse(bytes(row[0]), *row[1:]) if row else None
+
+
+def undo_use(
+    connection: Connection, request_id: UUID, voucher_id: UUID, now: datetime
+) -> datetime | None:
+    """Note that a use is taken back; says when the voucher was last used but for it, if it was."""
+    connection.exec_driver_sql(
+        "UPDATE voucher_uses SET undo_time = %s WHERE request_id = %s::uuid",
+        (now, str(request_id)),
+    )
+    found: datetime | None = connection.exec_driver_sql(
+        "SELECT max(business_time) FROM voucher_uses"
+        " WHERE voucher_id = %s::uuid AND undo_time IS NULL",
+        (str(voucher_id),),
+    ).scalar_one()
+    return found
 
 
 def _one(connection: Connection, clauses: str, values: tuple[object, ...]) -> Voucher:

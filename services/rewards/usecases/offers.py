@@ -18,7 +18,7 @@ from services.rewards.domain.offering import (
     why_not,
 )
 from services.rewards.domain.rewards import Offer
-from services.rewards.storage import catalogue, people, pools, quotas
+from services.rewards.storage import catalogue, members, people, pools, quotas
 
 # Read at once at least, for some may not be for the member.
 SLICE_MIN = 50
@@ -36,8 +36,9 @@ class Looker:
 def list_offers(
     database: Engine, looker: Looker, *, after: str, limit: int, now: datetime
 ) -> list[Shown]:
-    """What somebody is offered now, the next by name."""
+    """What somebody is offered now, the next by name. Refuses: MemberMerged."""
     with transaction(database) as connection:
+        everybody = _everybody(connection, looker)
         standing = standing_of(connection, looker.member_id, now)
         offers: list[Offer] = []
         slice_size = max(limit, SLICE_MIN)
@@ -51,7 +52,7 @@ def list_offers(
             if len(some) < slice_size:
                 break
             after = some[-1].reward_id
-        return show(connection, offers[:limit], standing, looker, now=now)
+        return _show(connection, offers[:limit], standing, everybody, looker.place, now=now)
 
 
 def standing_of(connection: Connection, member_id: UUID | None, now: datetime) -> Standing:
@@ -60,21 +61,26 @@ def standing_of(connection: Connection, member_id: UUID | None, now: datetime) -
     return people.standings(connection, [member_id], now)[member_id]
 
 
-def show(
+def _everybody(connection: Connection, looker: Looker) -> list[UUID]:
+    """Who looks, by every name that is theirs now. Refuses: MemberMerged."""
+    return members.all_of(connection, looker.member_id) if looker.member_id is not None else []
+
+
+def _show(
     connection: Connection,
     offers: Sequence[Offer],
     standing: Standing,
-    looker: Looker,
+    everybody: Sequence[UUID],
+    place: Place,
     *,
     now: datetime,
 ) -> list[Shown]:
     """Offers as somebody of this standing sees them."""
     reward_ids = [offer.reward_id for offer in offers]
-    store = looker.place.store
-    stock = quotas.taken_of_stock(connection, reward_ids, day=now.date(), store=store)
+    stock = quotas.taken_of_stock(connection, reward_ids, day=now.date(), store=place.store)
     own = (
-        quotas.taken_by_member(connection, looker.member_id, reward_ids, day=now.date())
-        if looker.member_id is not None
+        quotas.taken_by_members(connection, everybody, reward_ids, day=now.date())
+        if everybody
         else {}
     )
     codes = _codes_left(connection, offers)
@@ -83,7 +89,7 @@ def show(
             offer=offer,
             points=price(offer.definition, standing),
             stock_left=_least(
-                stock_left(offer.stock, stock[offer.reward_id], store=store),
+                stock_left(offer.stock, stock[offer.reward_id], store=place.store),
                 codes.get(_pool(offer)),
             ),
             member_left=member_left(offer.definition.member_limits, own.get(offer.reward_id, {})),

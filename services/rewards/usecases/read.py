@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from services.plumbing.database import transaction
 from services.rewards.domain.saga import Redemption
-from services.rewards.storage import redemptions
+from services.rewards.storage import members, redemptions
 
 
 def get_redemption(database: Engine, member_id: UUID, redemption_id: UUID) -> Redemption:
@@ -19,6 +19,10 @@ def get_redemption(database: Engine, member_id: UUID, redemption_id: UUID) -> Re
 def list_redemptions(
     database: Engine, member_id: UUID, *, before: tuple[datetime, UUID] | None, limit: int
 ) -> list[Redemption]:
-    """A member's redemptions, newest first, from a place in that order on."""
+    """The redemptions of a member and of those merged into them, newest first, from a place on.
+
+    Refuses: MemberMerged.
+    """
     with transaction(database) as connection:
-        return redemptions.before(connection, member_id, before, limit=limit)
+        everybody = members.all_of(connection, member_id)
+        return redemptions.before(connection, everybody, before, limit=limit)

@@ -16,13 +16,21 @@ from services.plumbing.database import transaction
 from services.plumbing.errors import Refused
 from services.rewards import events
 from services.rewards.domain import buying
-from services.rewards.domain.quotas import Claim, QuotaKey, claim, pieces, take
+from services.rewards.domain.quotas import Claim, QuotaKey, claim, looked_at, pieces, take
 from services.rewards.domain.refusals import OutOfStock, RequestIdReused
 from services.rewards.domain.remembering import remembered
 from services.rewards.domain.rewards import Offer
 from services.rewards.domain.saga import Asked, Redemption, Step
 from services.rewards.domain.vouchers import Voucher
-from services.rewards.storage import catalogue, people, pools, quotas, redemptions, vouchers
+from services.rewards.storage import (
+    catalogue,
+    members,
+    people,
+    pools,
+    quotas,
+    redemptions,
+    vouchers,
+)
 from services.rewards.storage.vouchers import Issue
 
 
@@ -97,15 +105,17 @@ def _begin(
 
 
 def _begun(connection: Connection, wanted: Sequence[Beginning], now: datetime) -> list[Redemption]:
-    members = {each.asked.member_id for each in wanted}
+    asking = {each.asked.member_id for each in wanted}
     rewards = {each.asked.reward_id for each in wanted}
-    standings = people.standings(connection, members, now)
+    barred = members.barred(connection, asking)
+    standings = people.standings(connection, asking, now)
     offers = catalogue.offers_since(connection, rewards, now - buying.HONOURED)
     return [
         buying.begin(
             each.asked,
             offers.get(each.asked.reward_id),
             standings[each.asked.member_id],
+            barred=barred.get(each.asked.member_id),
             redemption_id=each.id,
             request_id=each.request_id,
             now=now,
@@ -183,12 +193,8 @@ def _take(
     now: datetime,
 ) -> list[tuple[QuotaKey, ...] | Refused]:
     """What each got, or why not; what is got is counted."""
-    claims = [_claim(each, offers[each.id], now) for each in wanted]
-    allowed: dict[QuotaKey, int] = {}
-    for each in claims:
-        for key, most in each.items():
-            allowed[key] = max(most, allowed.get(key, 0))
-    taken = quotas.lock(connection, allowed)
+    claims = _claims(connection, wanted, offers, now)
+    taken = quotas.lock(connection, looked_at(claims))
     refusals = take(claims, taken)
     for number in _without_code(connection, wanted, offers, refusals):
         refusals[number] = OutOfStock("codes")
@@ -200,15 +206,26 @@ def _take(
     return answers
 
 
-def _claim(redemption: Redemption, offer: Offer, now: datetime) -> Claim:
-    return claim(
-        offer.reward_id,
-        offer.stock,
-        offer.definition.member_limits,
-        member_id=redemption.member_id,
-        store=redemption.store,
-        day=now.date(),
-    )
+def _claims(
+    connection: Connection,
+    wanted: Sequence[Redemption],
+    offers: Mapping[UUID, Offer],
+    now: datetime,
+) -> list[Claim]:
+    limited = {each.member_id for each in wanted if offers[each.id].definition.member_limits}
+    together = members.together(connection, limited) if limited else {}
+    return [
+        claim(
+            (offer := offers[each.id]).reward_id,
+            offer.stock,
+            offer.definition.member_limits,
+            member_id=each.member_id,
+            others=together.get(each.member_id, ()),
+            store=each.store,
+            day=now.date(),
+        )
+        for each in wanted
+    ]
 
 
 def _without_code(

@@ -1,7 +1,7 @@
 """What becomes of vouchers after they were issued."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from uuid import UUID
 
@@ -11,10 +11,18 @@ from services.plumbing.database import transaction
 from services.rewards import events
 from services.rewards.domain import codes
 from services.rewards.domain import vouchers as decisions
-from services.rewards.domain.refusals import CodeMistyped, RequestIdReused, VoucherNotFound
+from services.rewards.domain.refusals import (
+    CodeMistyped,
+    RequestIdReused,
+    VoucherNotFound,
+    VoucherUseNotFound,
+    VoucherUseTooOld,
+    VoucherUseUndone,
+)
 from services.rewards.domain.vouchers import Use, Voucher, VoucherState
-from services.rewards.metrics import VOUCHERS_REDEEMED, VOUCHERS_REVOKED
-from services.rewards.storage import catalogue, vouchers
+from services.rewards.metrics import VOUCHERS_GIVEN_BACK, VOUCHERS_REDEEMED, VOUCHERS_REVOKED
+from services.rewards.storage import catalogue, members, vouchers
+from services.rewards.storage.vouchers import NotedUse
 
 FINGERPRINT_BYTES = 16
 
@@ -33,9 +41,7 @@ def redeem_voucher(
         # With the voucher locked: who asks twice at once waits for themselves.
         earlier = vouchers.noted_use(connection, request_id)
         if earlier is not None:
-            if earlier[0] != fingerprint:
-                raise RequestIdReused
-            return earlier[1], earlier[2]
+            return _as_it_was_used(voucher, earlier, fingerprint)
         version = catalogue.read_version(connection, voucher.reward_id, voucher.version)
         used, amount = decisions.use(voucher, use, stores=version.definition.stores)
         vouchers.update(connection, used)
@@ -53,6 +59,55 @@ def redeem_voucher(
         events.voucher_redeemed(connection, used, use, amount, now=now)
     VOUCHERS_REDEEMED.inc()
     return used, amount
+
+
+def _as_it_was_used(voucher: Voucher, use: NotedUse, fingerprint: bytes) -> tuple[Voucher, int]:
+    """Refuses: RequestIdReused, VoucherUseUndone."""
+    if use.fingerprint != fingerprint:
+        raise RequestIdReused
+    if use.undo_time is not None:
+        raise VoucherUseUndone
+    used = decisions.with_balance(voucher, use.balance_minor, time=use.business_time)
+    return used, use.amount_minor
+
+
+def undo_redemption(
+    database: Engine,
+    request_id: UUID,
+    *,
+    store: str,
+    receipt_number: str,
+    within: timedelta,
+    now: datetime,
+) -> tuple[Voucher, int]:
+    """Take back the use that a request made; the voucher after that, and how much came back.
+
+    Refuses: VoucherUseNotFound, VoucherUseTooOld, VoucherRevoked.
+    """
+    with transaction(database) as connection:
+        use = vouchers.noted_use(connection, request_id)
+        if use is None or (use.store, use.receipt_number) != (store, receipt_number):
+            raise VoucherUseNotFound
+        voucher = vouchers.lock_by_id(connection, use.voucher_id)
+        # With the voucher locked: who asks twice at once waits for themselves.
+        standing = vouchers.noted_use(connection, request_id)
+        if standing is None or standing.undo_time is not None:
+            return voucher, use.amount_minor
+        if now > use.create_time + within:
+            raise VoucherUseTooOld(use.create_time + within)
+        last_use_time = vouchers.undo_use(connection, request_id, voucher.id, now)
+        undone = decisions.give_back(voucher, use.amount_minor, last_use_time=last_use_time)
+        vouchers.update(connection, undone)
+        events.voucher_redemption_undone(
+            connection,
+            undone,
+            amount_minor=use.amount_minor,
+            store=store,
+            receipt_number=receipt_number,
+            now=now,
+        )
+    VOUCHERS_GIVEN_BACK.inc()
+    return undone, use.amount_minor
 
 
 def _by_code(connection: Connection, key: str) -> Voucher:
@@ -94,8 +149,15 @@ def list_vouchers(
     usable_at: datetime | None,
     limit: int,
 ) -> Sequence[Voucher]:
-    """A member's vouchers, newest first."""
+    """The vouchers of a member and of those merged into them, newest first.
+
+    Refuses: MemberMerged.
+    """
     with transaction(database) as connection:
-        return vouchers.of_member(
-            connection, member_id, before=before, usable_at=usable_at, limit=limit
+        return vouchers.of_members(
+            connection,
+            members.all_of(connection, member_id),
+            before=before,
+            usable_at=usable_at,
+            limit=limit,
         )

@@ -32,7 +32,7 @@ class Cause(enum.IntEnum):
     # The sums of all time met it, or, after a return, no longer do.
     LIFETIME = 6
     LIFETIME_LOST = 7
-    # A day before the last closed one was corrected, and the member recomputed.
+    # What closes had counted was corrected, by a late sale or a merge, and the member recomputed.
     RECOMPUTED = 8
     # Another rule set came into force.
     PUBLISHED = 9

@@ -1,5 +1,7 @@
 """Why tiering does not do what it is asked."""
 
+from uuid import UUID
+
 from services.plumbing.errors import Clash, Invalid, Missing, Stale, Unmet
 
 
@@ -36,6 +38,14 @@ class AssignmentNotFound(Missing):
 
     def __init__(self) -> None:
         super().__init__("no such assignment")
+
+
+class MemberMerged(Unmet):
+    reason = "MEMBER_MERGED"
+
+    def __init__(self, into: UUID) -> None:
+        name = f"members/{into}"
+        super().__init__(f"the member is merged into {name}", into=name)
 
 
 class PreviewNotFound(Missing):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from services.plumbing.database import array
+from services.tiering.storage.members import Owner
 from services.tiering.storage.slices import slice_of
 
 COLUMNS = "day, points, spend_minor, visits, base_points, base_points_before"
@@ -37,20 +38,22 @@ class Movement:
         )
 
 
-def add(connection: Connection, movements: Sequence[Movement], owners: Mapping[int, int]) -> None:
+def add(connection: Connection, movements: Sequence[Movement], owners: Mapping[int, Owner]) -> None:
     """Add movements to the members who own the wallets; those of others wait for their owner."""
-    rows: list[tuple[int, ...]] = []
-    waiting: list[tuple[int, ...]] = []
+    rows: list[tuple[object, ...]] = []
+    waiting: list[tuple[object, ...]] = []
+    changed: set[tuple[int, int]] = set()
     for movement in movements:
-        member = owners.get(movement.wallet)
-        if member is None:
+        owner = owners.get(movement.wallet)
+        if owner is None:
             waiting.append((movement.wallet, *movement.amounts()))
         else:
-            rows.append((slice_of(member), member, *movement.amounts()))
-    changed = {(row[1], row[2]) for row in rows}
+            origin = "NULL" if owner.origin is None else owner.origin
+            rows.append((slice_of(owner.member), owner.member, origin, *movement.amounts()))
+            changed.add((owner.member, movement.day))
     documents = Counter(movement.day for movement in movements)
-    into = f"activity (slice, member, {COLUMNS})"
-    _insert(connection, into, ("smallint", "int", *TYPES), rows)
+    into = f"activity (slice, member, origin, {COLUMNS})"
+    _insert(connection, into, ("smallint", "int", "int", *TYPES), rows)
     _insert(connection, f"waiting_activity (wallet, {COLUMNS})", ("bigint", *TYPES), waiting)
     _insert(connection, "changed_days (member, day)", ("int", "int"), sorted(changed))
     _insert(
@@ -59,7 +62,7 @@ def add(connection: Connection, movements: Sequence[Movement], owners: Mapping[i
 
 
 def _insert(
-    connection: Connection, into: str, types: Sequence[str], rows: Sequence[tuple[int, ...]]
+    connection: Connection, into: str, types: Sequence[str], rows: Sequence[tuple[object, ...]]
 ) -> None:
     """Insert rows, if there are any. Not by COPY, which a green connection cannot do."""
     if rows:
@@ -68,14 +71,19 @@ def _insert(
         connection.exec_driver_sql(f"INSERT INTO {into} SELECT * FROM unnest({columns})", values)
 
 
-def claim_waiting(connection: Connection, wallet: int, number: int) -> None:
+def claim_waiting(connection: Connection, wallet: int, owner: Owner) -> None:
     """Let what waited for a wallet's owner count for them, each in its day."""
     connection.exec_driver_sql(
         "WITH moved AS (DELETE FROM waiting_activity WHERE wallet = %(wallet)s RETURNING *),"
-        " added AS (INSERT INTO activity SELECT %(slice)s, %(number)s, day, points, spend_minor,"
-        " visits, base_points, base_points_before FROM moved)"
-        " INSERT INTO changed_days (member, day) SELECT DISTINCT %(number)s, day FROM moved",
-        {"wallet": wallet, "number": number, "slice": slice_of(number)},
+        f" added AS (INSERT INTO activity (slice, member, origin, {COLUMNS})"
+        f" SELECT %(slice)s, %(member)s, %(origin)s, {COLUMNS} FROM moved)"
+        " INSERT INTO changed_days (member, day) SELECT DISTINCT %(member)s, day FROM moved",
+        {
+            "wallet": wallet,
+            "member": owner.member,
+            "origin": owner.origin,
+            "slice": slice_of(owner.member),
+        },
     )
 
 
@@ -94,10 +102,14 @@ def touch(connection: Connection, numbers: Sequence[int], day: int) -> None:
 
 
 def take_changed(connection: Connection, through: int) -> dict[int, int]:
-    """Members whose days up to one changed since they were last taken, and the first of each."""
+    """Members whose days up to one changed since they were last taken, and the first of each.
+
+    What changed of a merged member has changed of whom they are now.
+    """
     rows = connection.exec_driver_sql(
         "WITH taken AS (DELETE FROM changed_days WHERE day <= %s RETURNING member, day)"
-        " SELECT member, min(day) FROM taken GROUP BY member",
+        " SELECT coalesce(root, number), min(day) FROM taken JOIN members ON number = member"
+        " GROUP BY 1",
         (through,),
     )
     return {row[0]: row[1] for row in rows}

@@ -17,9 +17,12 @@ COLUMNS = (
     " end_day, reason, actor, create_time, revoke_time"
 )
 FROM = (
-    "FROM grants JOIN members ON members.number = member"
+    "FROM grants JOIN members ON members.number = coalesce(origin, member)"
     " LEFT JOIN tier_groups ON tier_groups.id = group_id"
 )
+
+# Whoever it counts for.
+GRANTED_TO = "(origin = %s OR (member = %s AND origin IS NULL))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Grant:
     id: int
     group_id: int
     group: str
+    # For whom it counts; member_id is to whom it was granted.
     member: int
     member_id: UUID
     kind: GrantKind
@@ -58,14 +62,14 @@ class NewGrant:
 
 
 def add(connection: Connection, grant: NewGrant, now: datetime) -> int:
-    """The id of the grant."""
+    """The id of the grant. What is granted to a merged member counts for whom they are now."""
     found: int = connection.exec_driver_sql(
-        "INSERT INTO grants (group_id, member, kind, name, from_day, end_day, reason, actor,"
-        " create_time, request_id, fingerprint)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::uuid, %s) RETURNING id",
+        "INSERT INTO grants (group_id, member, origin, kind, name, from_day, end_day, reason,"
+        " actor, create_time, request_id, fingerprint)"
+        " SELECT %s, coalesce(root, number), CASE WHEN root IS NOT NULL THEN number END,"
+        " %s, %s, %s, %s, %s, %s, %s, %s::uuid, %s FROM members WHERE number = %s RETURNING id",
         (
             grant.group_id,
-            grant.member,
             grant.kind.value,
             grant.name,
             grant.from_day,
@@ -75,6 +79,7 @@ def add(connection: Connection, grant: NewGrant, now: datetime) -> int:
             now,
             str(grant.request_id) if grant.request_id else None,
             grant.fingerprint,
+            grant.member,
         ),
     ).scalar_one()
     return found
@@ -112,13 +117,32 @@ def revoke(
     )
 
 
+def end_audiences(connection: Connection, number: int, *, end_day: int, now: datetime) -> None:
+    """Take a member out of every audience."""
+    connection.exec_driver_sql(
+        "UPDATE grants SET end_day = greatest(from_day, least(end_day, %s)), revoke_time = %s"
+        f" WHERE {GRANTED_TO} AND kind = %s AND revoke_time IS NULL",
+        (end_day, now, number, number, GrantKind.AUDIENCE.value),
+    )
+
+
+def forget_words(connection: Connection, number: int) -> None:
+    """Forget why something was granted to a member, and revoked: people wrote of a person there."""
+    connection.exec_driver_sql(
+        "UPDATE grants SET reason = '',"
+        " revoke_reason = CASE WHEN revoke_reason IS NOT NULL THEN '' END"
+        f" WHERE {GRANTED_TO}",
+        (number, number),
+    )
+
+
 def in_force(
     connection: Connection, kind: GrantKind, name: str, *, group_id: int | None, day: int
 ) -> dict[int, int]:
     """The members to whom something is granted on a day, and the grant of each."""
     rows = connection.exec_driver_sql(
-        "SELECT member, max(id) FROM grants WHERE kind = %s AND name = %s"
-        " AND group_id IS NOT DISTINCT FROM %s AND from_day <= %s AND %s < end_day GROUP BY member",
+        "SELECT coalesce(origin, member), max(id) FROM grants WHERE kind = %s AND name = %s"
+        " AND group_id IS NOT DISTINCT FROM %s AND from_day <= %s AND %s < end_day GROUP BY 1",
         (kind.value, name, group_id, day, day),
     )
     return {row[0]: row[1] for row in rows}

@@ -66,7 +66,10 @@ def of_slice(
     from_day: int,
     measures: Collection[Measure] = tuple(Measure),
 ) -> History:
-    """What the members of a slice did from a day on; measures that are not named are zero."""
+    """What the members of a slice did from a day on, but for the merged: they are others now.
+
+    Measures that are not named are zero.
+    """
     left_out = {"day", *(MEASURED[measure] for measure in Measure if measure not in measures)}
     rows = copy_packed_columns(
         connection,
@@ -77,7 +80,7 @@ def of_slice(
     people = copy_columns(
         connection,
         "SELECT number, coalesce(enrol_day, heard_day) AS enrolled FROM members"
-        f" WHERE slice = {number} ORDER BY number",
+        f" WHERE slice = {number} AND root IS NULL ORDER BY number",
         {"number": "i4", "enrolled": "i4"},
     )
     return _history(connection, group_id, rows, people)

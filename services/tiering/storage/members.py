@@ -1,6 +1,7 @@
 """Members by their short numbers, and whose a wallet is."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -59,7 +60,10 @@ def ids_of(connection: Connection, numbers: Sequence[int]) -> dict[int, UUID]:
 
 
 def count(connection: Connection) -> int:
-    found: int = connection.exec_driver_sql("SELECT count(*) FROM members").scalar_one()
+    """How many have tiers of their own: all but the merged."""
+    found: int = connection.exec_driver_sql(
+        "SELECT count(*) FROM members WHERE root IS NULL"
+    ).scalar_one()
     return found
 
 
@@ -84,8 +88,16 @@ def enrol(connection: Connection, member_id: UUID, enrol_day: int) -> None:
         )
 
 
-def owners(connection: Connection, wallets: Collection[int]) -> Mapping[int, int]:
-    """The members of those wallets that have one.
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """For whom a wallet counts; origin is whose it is where that is another, merged into them."""
+
+    member: int
+    origin: int | None = None
+
+
+def owners(connection: Connection, wallets: Collection[int]) -> Mapping[int, Owner]:
+    """Of those wallets that have one; nobody may be merged meanwhile.
 
     The others belong to nobody until the connection's transaction ends.
     """
@@ -98,16 +110,21 @@ def owners(connection: Connection, wallets: Collection[int]) -> Mapping[int, int
             " ORDER BY given ON CONFLICT DO NOTHING",
             (array(without),),
         )
-        found |= _owners(connection, without, " ORDER BY wallet FOR SHARE")
+        found |= _owners(connection, without, " ORDER BY wallet FOR SHARE OF wallets")
     return found
 
 
-def _owners(connection: Connection, wallets: Collection[int], clauses: str) -> dict[int, int]:
+def _owners(connection: Connection, wallets: Collection[int], clauses: str) -> dict[int, Owner]:
     rows = connection.exec_driver_sql(
-        "SELECT wallet, member FROM wallets WHERE wallet = ANY(%s::bigint[])" + clauses,
+        "SELECT wallet, member, root FROM wallets LEFT JOIN members ON number = member"
+        " WHERE wallet = ANY(%s::bigint[])" + clauses,
         (array(wallets),),
     )
-    return {wallet: member for wallet, member in rows if member is not None}
+    return {
+        wallet: Owner(member) if root is None else Owner(root, member)
+        for wallet, member, root in rows
+        if member is not None
+    }
 
 
 def own(connection: Connection, wallet: int, number: int) -> bool:

@@ -49,6 +49,15 @@ def write(connection: Connection, group_id: int, numbers: Int32s, states: Member
     )
 
 
+def forget_merged(connection: Connection, group_id: int) -> None:
+    """Forget what was decided of merged members, by rules that are in force no more."""
+    connection.exec_driver_sql(
+        "DELETE FROM states USING members"
+        " WHERE group_id = %s AND states.member = number AND root IS NOT NULL",
+        (group_id,),
+    )
+
+
 def awake(connection: Connection, group_id: int, day: int) -> Int32s:
     """Members whose tier the close of a day may change though nothing new is known of them."""
     found: Int32s = copy_columns(

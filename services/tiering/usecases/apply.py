@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from services.tiering.domain.columns import Cause, Int32s
 from services.tiering.domain.rules import Evaluation
-from services.tiering.storage import activity, days, members, rule_sets
+from services.tiering.storage import activity, days, members, merges, rule_sets
 from services.tiering.storage.activity import Movement
 from services.tiering.storage.slices import numbers_of
 from services.tiering.usecases import evaluate
@@ -38,15 +38,18 @@ def apply_movements(
     movements = [movement for each in heard for movement in each.movements]
     if not movements:
         return
+    at_event = rule_sets.any_at_event(connection)
+    if at_event:
+        # What is decided here and what the close of a day decides come one after the other.
+        days.lock_closing(connection)
+    merges.lock_out(connection)
     owners = members.owners(connection, {movement.wallet for movement in movements})
-    if not (owners and rule_sets.any_at_event(connection)):
+    if not (owners and at_event):
         activity.add(connection, movements, owners)
         return
     for each in heard:
         activity.add(connection, each.movements, owners)
-        # What is decided here and what the close of a day decides come one after the other.
-        days.lock_closing(connection)
-        concerned = {owners[m.wallet] for m in each.movements if m.wallet in owners}
+        concerned = {owners[m.wallet].member for m in each.movements if m.wallet in owners}
         for group in rule_sets.groups(connection):
             _rise(connection, group, numbers_of(list(concerned)), each.at_micros, announcer, now)
 
@@ -83,9 +86,10 @@ def _rise(
 
 def attach_wallet(connection: Connection, wallet: int, member_id: UUID, *, day: int) -> None:
     """Let a wallet's movements, past and to come, count for a member; the first owner stays."""
+    merges.lock_out(connection)
     number = members.number_of(connection, member_id, heard_day=day)
     if members.own(connection, wallet, number):
-        activity.claim_waiting(connection, wallet, number)
+        activity.claim_waiting(connection, wallet, members.owners(connection, [wallet])[wallet])
 
 
 def enrol_member(connection: Connection, member_id: UUID, *, day: int) -> None:

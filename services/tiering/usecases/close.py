@@ -125,6 +125,7 @@ def take_over(
             announcer=announcer,
             now=now,
         )
+    states.forget_merged(connection, version.group_id)
     rule_sets.retire_before(connection, version.group_id, version.first_day, now)
     return count
 

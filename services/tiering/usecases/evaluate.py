@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from services.tiering.domain import engine
-from services.tiering.domain.columns import Cause, Int8s, Int32s
+from services.tiering.domain.columns import LONG_AGO, Cause, Int8s, Int32s, MemberStates
 from services.tiering.domain.engine import Advanced
 from services.tiering.domain.rules import Evaluation as Evaluating
 from services.tiering.domain.rules import Measure
@@ -44,9 +44,7 @@ def close_days(
     advanced = engine.advance(
         version.rules, before, history.days, history.grants, from_day=day, to_day=to_day
     )
-    return Evaluation(
-        history.numbers, known_codes(connection, version, history, before.tier), advanced
-    )
+    return Evaluation(history.numbers, _known_codes(connection, version, history, before), advanced)
 
 
 def recompute(
@@ -57,9 +55,7 @@ def recompute(
     history = histories.of_members(connection, version.group_id, numbers, from_day=from_day)
     before = states.read(connection, version.group_id, history.numbers, history.enrolled)
     advanced = replay(version, history, through)
-    return Evaluation(
-        history.numbers, known_codes(connection, version, history, before.tier), advanced
-    )
+    return Evaluation(history.numbers, _known_codes(connection, version, history, before), advanced)
 
 
 def replay_slice(
@@ -78,7 +74,11 @@ def replay_slice(
     history = histories.of_slice(connection, version.group_id, number, from_day=from_day)
     old = states.read(connection, version.group_id, history.numbers, history.enrolled)
     advanced = replay(version, history, through)
-    return Evaluation(history.numbers, codes(previous or version, old.tier), advanced)
+    if previous is None:
+        # Nobody was told of any tier yet.
+        return Evaluation(history.numbers, codes(version, old.tier), advanced)
+    old_codes = known_codes(connection, previous, history, old, at_event=False)
+    return Evaluation(history.numbers, old_codes, advanced)
 
 
 def replay(version: Version, history: History, through: int) -> Advanced:
@@ -93,15 +93,31 @@ def replay(version: Version, history: History, through: int) -> Advanced:
     )
 
 
-def known_codes(
-    connection: Connection, version: Version, history: History, stored: Int8s
+def _known_codes(
+    connection: Connection, version: Version, history: History, stored: MemberStates
 ) -> list[str]:
-    """The tiers that others know members to be in; at the event, they may know of a later one."""
-    found = codes(version, stored)
-    if version.rules.evaluation is not Evaluating.AT_EVENT:
-        return found
-    numbers = history.numbers.tolist()
-    announced = days.announced_tiers(connection, version.group_id, numbers)
+    """As below, where the rules that decided what is stored decide again."""
+    at_event = version.rules.evaluation is Evaluating.AT_EVENT
+    return known_codes(connection, version, history, stored, at_event=at_event)
+
+
+def known_codes(
+    connection: Connection,
+    version: Version,
+    history: History,
+    stored: MemberStates,
+    *,
+    at_event: bool,
+) -> list[str]:
+    """The tiers that others know members to be in.
+
+    At the event, they may know of a later one than is stored; and nothing is stored of who was
+    merged while other rules came into force.
+    """
+    numbers: list[int] = history.numbers.tolist()
+    asked = numbers if at_event else history.numbers[stored.wake_day == LONG_AGO].tolist()
+    announced = days.announced_tiers(connection, version.group_id, asked) if asked else {}
+    found = codes(version, stored.tier)
     return [announced.get(number, code) for number, code in zip(numbers, found, strict=True)]
 
 

@@ -18,7 +18,7 @@ from services.tiering.domain.refusals import (
     RequestIdReused,
     TierNotFound,
 )
-from services.tiering.storage import activity, days, grants, members, rule_sets
+from services.tiering.storage import activity, days, grants, members, merges, rule_sets
 from services.tiering.storage.grants import Grant, NewGrant
 from services.tiering.storage.rule_sets import Version
 from services.tiering.usecases import evaluate
@@ -48,7 +48,7 @@ class Wanted:
 def assign_tier(
     database: Engine, wanted: Wanted, *, request_id: UUID, announcer: Announcer, now: datetime
 ) -> Grant:
-    """Refuses: GroupNotFound, TierNotFound, LastDayPast, RequestIdReused."""
+    """Refuses: GroupNotFound, TierNotFound, LastDayPast, MemberMerged, RequestIdReused."""
     with transaction(database) as connection:
         days.lock_closing(connection)
         earlier = grants.granted_by(connection, request_id)
@@ -60,6 +60,7 @@ def assign_tier(
         if wanted.last_day is not None and wanted.last_day < first_day:
             raise LastDayPast(to_date(first_day).isoformat())
         member = members.number_of(connection, wanted.member_id, heard_day=first_day)
+        merges.refuse_merged(connection, member)
         granted = NewGrant(
             version.group_id,
             member,
@@ -103,11 +104,12 @@ def revoke_assignment(
 
 
 def invite_member(database: Engine, wanted: Wanted, *, now: datetime) -> int:
-    """The first day of the invitation. Refuses: GroupNotFound, TierNotFound."""
+    """The first day of the invitation. Refuses: GroupNotFound, TierNotFound, MemberMerged."""
     with transaction(database) as connection:
         days.lock_closing(connection)
         version, first_day = _in_force(connection, wanted, now)
         member = members.number_of(connection, wanted.member_id, heard_day=first_day)
+        merges.refuse_merged(connection, member)
         invited = grants.in_force(
             connection,
             GrantKind.INVITATION,
@@ -139,7 +141,10 @@ def set_audience(
     actor: str,
     now: datetime,
 ) -> int:
-    """How many members are in an audience after some came and some went."""
+    """How many members are in an audience after some came and some went.
+
+    A merged one is in it by their own name, and it counts for whom they are now.
+    """
     with transaction(database) as connection:
         days.lock_closing(connection)
         first_day = open_day(connection, None, now)
@@ -189,7 +194,7 @@ def _settle(
     now: datetime,
 ) -> None:
     """Bring into effect what was granted to a member or revoked: now, where the day is today."""
-    numbers = np.array([member], np.int32)
+    numbers = np.array([merges.root_of(connection, member)], np.int32)
     begin = first_day * MICROS_PER_DAY
     now_micros = int(now.timestamp() * 1_000_000)
     evaluate.keep(

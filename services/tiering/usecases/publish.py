@@ -127,7 +127,9 @@ def _refuse_many_demoted(
         evaluation = evaluate.replay_slice(connection, version, number, last_day, previous=previous)
         new_tiers = evaluation.advanced.states.tier.tolist()
         demoted += sum(
-            new < standing[old] for old, new in zip(evaluation.old_codes, new_tiers, strict=True)
+            # A tier that those rules know no more is below all of theirs.
+            new < standing.get(old, 0)
+            for old, new in zip(evaluation.old_codes, new_tiers, strict=True)
         )
     if Decimal(demoted) > share_max * total:
         # Rounded up, so that the share that is named is enough.

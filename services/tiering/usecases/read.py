@@ -14,7 +14,7 @@ from services.tiering.domain.columns import NEVER, GrantKind
 from services.tiering.domain.explain import Situation, Standing, standing
 from services.tiering.domain.refusals import GroupNotFound
 from services.tiering.domain.rules import Amounts, Measure
-from services.tiering.storage import days, grants, histories, members, rule_sets, states
+from services.tiering.storage import days, grants, histories, members, merges, rule_sets, states
 from services.tiering.storage.days import Change
 from services.tiering.storage.rule_sets import Version
 from services.tiering.usecases.opening import open_day
@@ -35,7 +35,7 @@ class MemberTier:
 
 
 def get_member_tier(database: Engine, member_id: UUID, group: str, *, now: datetime) -> MemberTier:
-    """Refuses: GroupNotFound."""
+    """Refuses: GroupNotFound, MemberMerged."""
     with transaction(database) as connection:
         group_id = rule_sets.group_id(connection, group)
         if group_id is None:
@@ -48,6 +48,7 @@ def get_member_tier(database: Engine, member_id: UUID, group: str, *, now: datet
         if number is None:
             situation, since, history = Situation(0, NEVER, 0, Amounts()), None, []
         else:
+            merges.refuse_merged(connection, number)
             history = days.history(connection, group_id, number, limit=HISTORY_MAX)
             situation, since = _situation(connection, version, number, day)
         return MemberTier(

@@ -1,18 +1,20 @@
-"""What can be done with members: one verb, one function, one transaction."""
+"""Who is a member, by which cards and contacts, and what they agreed to."""
 
 from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from services.members.domain import members
 from services.members.domain.consents import Consent, Recorded
 from services.members.domain.identities import Identity
 from services.members.domain.members import Details, Enrolment, Member
-from services.members.events import announce, lock
-from services.members.storage import cards, consents, identities, requests
+from services.members.domain.standing import require_present, require_unmerged
+from services.members.events import announce
+from services.members.storage import cards, consents, identities, merges, requests
 from services.members.storage import members as rows
+from services.members.usecases.locking import locked
 from services.plumbing.database import transaction
 
 
@@ -44,7 +46,7 @@ def get_member(database: Engine, member_id: UUID) -> Member:
 
 
 def find_member(database: Engine, identity: Identity) -> Member:
-    """Refuses: MemberNotFound."""
+    """Whom an identity leads to, at the end of all merges. Refuses: MemberNotFound."""
     with transaction(database) as connection:
         return rows.member_of_identity(connection, identity)
 
@@ -64,9 +66,13 @@ def update_member(
     etag: str,
     now: datetime,
 ) -> Member:
-    """Replace some of a member's details. Refuses: MemberNotFound, StaleEtag, IdentityTaken."""
+    """Replace some of a member's details.
+
+    Refuses: MemberNotFound, MemberMerged, MemberErased, StaleEtag, IdentityTaken.
+    """
     with transaction(database) as connection:
-        member = _locked(connection, member_id)
+        member = locked(connection, member_id)
+        require_present(member)
         changed = members.change_details(member, details, fields, etag=etag, now=now)
         if changed.version != member.version:
             identities.change_contacts(
@@ -77,9 +83,10 @@ def update_member(
 
 
 def issue_card(database: Engine, member_id: UUID, token: str, *, now: datetime) -> Member:
-    """Refuses: MemberNotFound, IdentityTaken."""
+    """Refuses: MemberNotFound, MemberMerged, MemberErased, IdentityTaken."""
     with transaction(database) as connection:
-        member = _locked(connection, member_id)
+        member = locked(connection, member_id)
+        require_present(member)
         changed, happened = members.issue_card(member, token, now=now)
         if happened:
             cards.issue_card(connection, member_id, changed.held_card(token))
@@ -89,34 +96,44 @@ def issue_card(database: Engine, member_id: UUID, token: str, *, now: datetime) 
 
 
 def replace_card(database: Engine, old_token: str, new_token: str, *, now: datetime) -> Member:
-    """Refuses: CardNotFound, CardBlocked, IdentityTaken."""
+    """A merged member's card too: the new one is theirs. Answers whom they count as.
+
+    Refuses: CardNotFound, CardBlocked, IdentityTaken.
+    """
     with transaction(database) as connection:
-        member = _locked(connection, rows.member_id_of_card(connection, old_token))
+        member = locked(connection, rows.member_id_of_card(connection, old_token))
         changed, happened = members.replace_card(member, old_token, new_token, now=now)
         if happened:
             cards.issue_card(connection, member.id, changed.held_card(new_token))
             cards.end_card(connection, changed.held_card(old_token))
             rows.update_member(connection, changed)
             announce(connection, member.id, happened, now=now)
-    return changed
+        return rows.counted(connection, changed)
 
 
 def block_card(database: Engine, token: str, *, reason: str, now: datetime) -> Member:
-    """Refuses: CardNotFound."""
+    """A merged member's card too: a lost one must not wait. Answers whom they count as.
+
+    Refuses: CardNotFound.
+    """
     with transaction(database) as connection:
-        member = _locked(connection, rows.member_id_of_card(connection, token))
+        member = locked(connection, rows.member_id_of_card(connection, token))
         changed, happened = members.block_card(member, token, reason=reason, now=now)
         if happened:
             cards.end_card(connection, changed.held_card(token))
             rows.update_member(connection, changed)
             announce(connection, member.id, happened, now=now)
-    return changed
+        return rows.counted(connection, changed)
 
 
 def record_consent(database: Engine, member_id: UUID, said: Consent, *, now: datetime) -> Consent:
-    """Keep what a member said, with its proof. Refuses: MemberNotFound, TimeInFuture."""
+    """Keep what a member said, with its proof.
+
+    Refuses: MemberNotFound, MemberMerged, MemberErased, TimeInFuture.
+    """
     with transaction(database) as connection:
-        member = _locked(connection, member_id)
+        member = locked(connection, member_id)
+        require_present(member)
         changed, happened = members.record_consent(member, said, now=now)
         if consents.add_consents(connection, member_id, [said]):
             if changed.version != member.version:
@@ -128,13 +145,11 @@ def record_consent(database: Engine, member_id: UUID, said: Consent, *, now: dat
 def list_consents(
     database: Engine, member_id: UUID, *, before: tuple[datetime, int] | None, limit: int
 ) -> list[Recorded]:
-    """What a member ever said, newest first. Refuses: MemberNotFound."""
+    """What a member, or who is merged into them, ever said, newest first.
+
+    Refuses: MemberNotFound, MemberMerged.
+    """
     with transaction(database) as connection:
-        rows.require_member(connection, member_id)
-        return consents.consents_before(connection, member_id, before, limit=limit)
-
-
-def _locked(connection: Connection, member_id: UUID) -> Member:
-    """The member, whom nobody else changes until the transaction ends. Refuses: MemberNotFound."""
-    lock(connection, member_id)
-    return rows.read_member(connection, member_id)
+        require_unmerged(rows.read_member(connection, member_id))
+        sources = [source_id for _, source_id in merges.merged_into(connection, [member_id])]
+        return consents.consents_before(connection, [member_id, *sources], before, limit=limit)

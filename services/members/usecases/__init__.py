@@ -1,0 +1,1 @@
+"""What can be done with members: one verb, one function, one transaction."""
