@@ -16,8 +16,8 @@ from rich.table import Table
 from loadtests.tills.customers import issuer_of
 from loadtests.tills.enrolment import enrol_customers
 from loadtests.tills.outcome import Outcome
+from loadtests.tills.policy import publish_policies
 from loadtests.tills.rewards import publish_rewards
-from services.cli.demo.replay import publish_policies
 from services.cli.demo.tiers import publish_classic
 from services.cli.platform import running_platform
 from services.cli.run_file import RunningPlatform
@@ -74,7 +74,7 @@ def prepare(platform: RunningPlatform, users: int, console: Console) -> None:
     directory.
     """
     marketing = issuer_of(platform).mint("load", MARKETING_SCOPES, [], TOKEN_SECONDS)
-    publish_policies(ledger_address=platform.grpc_address("ledger"), token=marketing)
+    publish_policies(platform.grpc_address("ledger"), marketing)
     publish_classic(
         tiering_address=platform.grpc_address("tiering"),
         token=marketing,

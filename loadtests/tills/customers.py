@@ -13,9 +13,14 @@ FILE = "customers.json"
 
 @dataclass(frozen=True, slots=True)
 class Customers:
-    """Members by name, the cards that earn, and those that are refused."""
+    """Members by name, those of them in families, and the few whom only care agents touch.
+
+    All their cards earn; the blocked ones are refused.
+    """
 
     members: tuple[str, ...]
+    families: tuple[tuple[str, ...], ...]
+    reserved: tuple[str, ...]
     cards: tuple[str, ...]
     blocked_cards: tuple[str, ...]
 
@@ -25,7 +30,8 @@ class Customers:
     @classmethod
     def load(cls, data_dir: Path) -> "Customers":
         content = json.loads((data_dir / FILE).read_text())
-        return cls(**{name: tuple(values) for name, values in content.items()})
+        families = tuple(tuple(family) for family in content.pop("families"))
+        return cls(families=families, **{name: tuple(values) for name, values in content.items()})
 
 
 def issuer_of(platform: RunningPlatform) -> DevelopmentIssuer:

@@ -1,4 +1,4 @@
-"""Enrols the customers of a load and blocks a few of their cards."""
+"""Enrols the customers of a load, forms families of some, and blocks a few cards."""
 
 import time
 
@@ -8,11 +8,14 @@ from loyalty.members.v1 import members_pb2, members_pb2_grpc
 
 from loadtests.tills.baskets import basket
 from loadtests.tills.customers import Customers, issuer_of
+from loadtests.tills.households import form_families
 from services.cli.demo.enrolment import enrol, wait_until_attached
 from services.cli.demo.requests import card_token
 from services.cli.run_file import RunningPlatform
 from services.plumbing.grpc_client import bearer, channel, error_info
 
+# Members for care agents alone, and cards that are refused.
+RESERVED = 4
 BLOCKED = 3
 TOKEN_SECONDS = 600
 CALL_SECONDS_MAX = 30.0
@@ -25,9 +28,10 @@ class BlockNotHeard(Exception):  # noqa: N818 — says what happened
 
 
 def enrol_customers(platform: RunningPlatform, count: int) -> Customers:
-    """Enrol members with a card each and block the cards of a few more.
+    """Enrol so many members with a card each, a few for care agents, and a few to be blocked.
 
-    Refuses: BlockNotHeard, ReplayError when the bus does not bring the cards to the ledger.
+    Refuses: BlockNotHeard, FamilyNotHeard, ReplayError when the bus does not bring the cards to the
+    ledger.
     """
     token = issuer_of(platform).mint(
         "load/enrolment",
@@ -35,14 +39,20 @@ def enrol_customers(platform: RunningPlatform, count: int) -> Customers:
         ["*"],
         TOKEN_SECONDS,
     )
-    numbers = range(1, count + BLOCKED + 1)
+    numbers = range(1, count + RESERVED + BLOCKED + 1)
     members = enrol(numbers, members_address=platform.grpc_address("members"), token=token)
     ledger_address = platform.grpc_address("ledger")
     wait_until_attached(members, ledger_address=ledger_address, token=token)
     cards = [card_token(number) for number in numbers]
-    for card in cards[count:]:
+    for card in cards[count + RESERVED :]:
         _block(card, platform, token)
-    return Customers(tuple(members[:count]), tuple(cards[:count]), tuple(cards[count:]))
+    return Customers(
+        members=tuple(members[:count]),
+        families=form_families(platform, members[:count]),
+        reserved=tuple(members[count : count + RESERVED]),
+        cards=tuple(cards[: count + RESERVED]),
+        blocked_cards=tuple(cards[count + RESERVED :]),
+    )
 
 
 def _block(card: str, platform: RunningPlatform, token: str) -> None:

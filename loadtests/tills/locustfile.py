@@ -1,4 +1,4 @@
-"""Tills, apps and a care agent through a Saturday, on the platform of a data directory.
+"""Tills, apps, families and a care agent through a Saturday, on the platform of a data directory.
 
 `python -m loadtests.load` makes such a directory and starts Locust with this file.
 """
@@ -15,6 +15,7 @@ from locust.env import Environment
 from loadtests.tills import saturday
 from loadtests.tills.app import App
 from loadtests.tills.care_agent import CareAgent
+from loadtests.tills.family import Family
 from loadtests.tills.outcome import Failure, Outcome, Requests
 from loadtests.tills.till import Till
 from loadtests.tills.world import enter
@@ -24,7 +25,7 @@ from loadtests.tills.world import enter
 grpc.experimental.gevent.init_gevent()
 
 SPAWNED_PER_SECOND_MIN = 2.0
-USERS = (Till, App, CareAgent)
+USERS = (Till, App, Family, CareAgent)
 
 
 class Saturday(LoadTestShape):

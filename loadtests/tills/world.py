@@ -22,6 +22,7 @@ class World:
     """A running platform as the users of one process see it."""
 
     ledger: grpc.Channel
+    members: grpc.Channel
     tiering: grpc.Channel
     rewards: grpc.Channel
     customers: Customers
@@ -40,6 +41,7 @@ def enter(data_dir: Path) -> None:
     _worlds.append(
         World(
             ledger=channel(platform.grpc_address("ledger")),
+            members=channel(platform.grpc_address("members")),
             tiering=channel(platform.grpc_address("tiering")),
             rewards=channel(platform.grpc_address("rewards")),
             customers=Customers.load(data_dir),

@@ -20,3 +20,9 @@ QUEUE_DEPTH = Gauge("ledger_queue_depth", "Commands waiting to be committed.", [
 OUTBOX_AGE_SECONDS = Gauge(
     "ledger_outbox_age_seconds", "Age of the newest event in the outbox.", ["shard"]
 )
+LEFT_UNDER_WAY = Gauge(
+    "ledger_left_under_way",
+    "Work over several wallets that the last look found left behind and could not finish, by what"
+    " it is.",
+    ["work"],
+)

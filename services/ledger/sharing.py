@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from services.ledger import metrics
 from services.ledger.domain import refusals
 from services.ledger.domain.basket import MICROS_PER_SECOND
 from services.ledger.domain.documents import Command, Document
@@ -119,4 +120,5 @@ class SharedHoldsLeftAlone:
                 logger.warning("a shared hold is left under way: %s", type(error).__name__)
             else:
                 advanced += 1
+        metrics.LEFT_UNDER_WAY.labels("shared_holds").set(len(left) - advanced)
         return advanced

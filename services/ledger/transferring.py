@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from services.ledger import metrics
 from services.ledger.domain.basket import MICROS_PER_SECOND
 from services.ledger.domain.documents import Document
 from services.ledger.domain.refusals import OutcomeUnknown
@@ -133,4 +134,5 @@ class TransfersUnderWay:
                 logger.warning("a transfer is not finished: %s", type(error).__name__)
             else:
                 finished += 1
+        metrics.LEFT_UNDER_WAY.labels("transfers").set(len(left) - finished)
         return finished

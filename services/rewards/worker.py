@@ -1,4 +1,4 @@
-"""Relays what rewards announces and reacts to tiering."""
+"""Relays what rewards announces and reacts to tiering and members."""
 
 from services.plumbing import worker
 from services.plumbing.config import read
