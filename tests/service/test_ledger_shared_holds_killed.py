@@ -3,6 +3,7 @@ and asks again is answered as if nothing had happened.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import count
 
@@ -43,7 +44,7 @@ async def steps(databases: Databases) -> AsyncIterator[Steps]:
         yield found
 
 
-class Story:
+class Story(ABC):
     """What somebody asks of a server, each time under the same request ids."""
 
     points: tuple[int, ...] = POINTS
@@ -56,13 +57,13 @@ class Story:
         self.ids = [a_uuid() for _ in range(4)]
         self.asked = asking(family.members[0], 75, self.ids[0])
 
+    @abstractmethod
     async def tell(self, server: Sharing) -> None:
         """Ask for everything, from the beginning."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ended(self) -> bool:
         """Whether all is as it has to be in the end."""
-        raise NotImplementedError
 
     @property
     def left(self) -> tuple[int, int, int]:

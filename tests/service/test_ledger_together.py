@@ -257,7 +257,8 @@ async def test_the_newer_of_blocking_and_unblocking_counts(families: Families) -
     later.seconds += 1
     families.told.member_unblocked(member, later)
     families.told.member_blocked(member, earlier)
-    await families.shop.hold(wallet_name(member), 1)
+    held = await families.shop.hold(wallet_name(member), 1)
+    assert held.hold.points == 1
 
 
 async def test_whoever_counts_for_a_blocked_member_is_blocked_with_them(
