@@ -26,6 +26,8 @@ class Shards:
     def __init__(self, committers: Sequence[Committer], *, batch_max: int, queue_max: int) -> None:
         """committers stand in the order of the shards."""
         self.count = len(committers)
+        # How many commands were ever taken into a queue.
+        self.taken = 0
         self._committers = committers
         self._queues = [
             self._queue(number, committer, batch_max, queue_max)
@@ -93,6 +95,7 @@ class Shards:
     ) -> Sequence[Answer | Exception]:
         try:
             submitted = self._queues[shard].submit(commands)
+            self.taken += len(commands)
         except QueueIsFull:
             raise QueueFull("too much is waiting; send it again in a moment") from None
         return await submitted

@@ -1,6 +1,7 @@
 """What the night calls to close business days."""
 
 import asyncio
+import time
 from datetime import date
 
 from loyalty.ledger.v1 import night_pb2, night_pb2_grpc
@@ -17,6 +18,8 @@ from services.plumbing.grpc_calls import Context
 WALLETS_MAX = 2_000
 # So much is handed to the committers at once; what tills ask meanwhile comes between.
 WALLETS_AT_ONCE = 250
+# How long after a part, in times of what it took, the tills have the shards to themselves.
+REST = 1.5
 
 
 class Night(night_pb2_grpc.NightServiceServicer):
@@ -58,10 +61,17 @@ class Night(night_pb2_grpc.NightServiceServicer):
         )
 
     async def _post(self, commands: list[Command]) -> list[Document]:
-        """Refuses: what the first command met that was not posted, unless others were."""
+        """A part after the other; each is followed by a rest where tills came meanwhile.
+
+        Refuses: what the first command met that was not posted, unless others were.
+        """
         posted: list[Document] = []
         for begin in range(0, len(commands), WALLETS_AT_ONCE):
-            answers = await self._shards.post_all(commands[begin : begin + WALLETS_AT_ONCE])
+            part = commands[begin : begin + WALLETS_AT_ONCE]
+            started, taken = time.monotonic(), self._shards.taken
+            answers = await self._shards.post_all(part)
+            if self._shards.taken - taken > len(part):
+                await asyncio.sleep(REST * (time.monotonic() - started))
             posted += [answer for answer in answers if isinstance(answer, Document)]
             # A hold that was captured a moment before is settled.
             failed = [
