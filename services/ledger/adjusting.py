@@ -4,15 +4,13 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from services.ledger.domain.basket import MICROS_PER_SECOND
 from services.ledger.domain.documents import AdjustPoints, Document
 from services.ledger.domain.proposals import Decision, Proposal, adjustment, points_allowed
 from services.ledger.shards import Shards
 from services.ledger.usecases.proposals import Proposals
 from services.plumbing.errors import Refused
-from services.plumbing.repeating import Repeating
+from services.plumbing.repeating import Repeating, each
 
 LOOK_EVERY_SECONDS = 5.0
 # Who approved applies it meanwhile.
@@ -94,13 +92,4 @@ class ApprovedProposals:
         found = await asyncio.to_thread(
             self._proposals.unapplied, older_than=older_than, limit=AT_ONCE_MAX
         )
-        applied = 0
-        for proposal in found:
-            try:
-                await self._adjusting.apply(proposal)
-            except (Refused, SQLAlchemyError) as error:
-                # It failed for good, or is tried again; the others do not wait for it.
-                logger.warning("an approved proposal is not applied: %s", type(error).__name__)
-            else:
-                applied += 1
-        return applied
+        return await each(found, self._adjusting.apply, "approved proposals")

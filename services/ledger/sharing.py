@@ -19,7 +19,7 @@ from services.ledger.domain.shared_holds import Answer, AskedHold, Move, SharedH
 from services.ledger.shards import Shards
 from services.ledger.usecases.shared_holds import SharedHolds
 from services.plumbing.errors import Refused
-from services.plumbing.repeating import Repeating
+from services.plumbing.repeating import Repeating, each
 
 LOOK_EVERY_SECONDS = 5.0
 # Who asked takes them further meanwhile.
@@ -112,13 +112,6 @@ class SharedHoldsLeftAlone:
         left = await asyncio.to_thread(
             self._holds.left_alone, older_than=older_than, limit=AT_ONCE_MAX
         )
-        advanced = 0
-        for shared_hold_id in left:
-            try:
-                await self._sharing.advance(shared_hold_id)
-            except Exception as error:  # noqa: BLE001 — it is tried again; the others do not wait
-                logger.warning("a shared hold is left under way: %s", type(error).__name__)
-            else:
-                advanced += 1
+        advanced = await each(left, self._sharing.advance, "shared holds")
         metrics.LEFT_UNDER_WAY.labels("shared_holds").set(len(left) - advanced)
         return advanced

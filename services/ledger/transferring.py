@@ -27,7 +27,7 @@ from services.ledger.domain.transferring import (
 from services.ledger.shards import Shards
 from services.ledger.usecases.transfers import Transfers
 from services.plumbing.errors import Refused
-from services.plumbing.repeating import Repeating
+from services.plumbing.repeating import Repeating, each
 
 LOOK_EVERY_SECONDS = 5.0
 # Who agreed them finishes them meanwhile.
@@ -125,14 +125,6 @@ class TransfersUnderWay:
         left = await asyncio.to_thread(
             self._transfers.left_under_way, older_than=older_than, limit=AT_ONCE_MAX
         )
-        finished = 0
-        for transfer in left:
-            try:
-                await self._transferring.finish(transfer)
-            except (Refused, SQLAlchemyError) as error:
-                # It was refused for good, or is tried again; the others do not wait for it.
-                logger.warning("a transfer is not finished: %s", type(error).__name__)
-            else:
-                finished += 1
+        finished = await each(left, self._transferring.finish, "transfers")
         metrics.LEFT_UNDER_WAY.labels("transfers").set(len(left) - finished)
         return finished

@@ -40,6 +40,11 @@ class BatchTransaction:
         self._send_waiting()
         return self._connection
 
+    @property
+    def database(self) -> str:
+        """The name of the database."""
+        return str(self._connection.engine.url.database)
+
     def prepare(self, name: str, parameters: str, statement: str) -> None:
         """Let the session plan a statement once; `EXECUTE name(...)` runs it from then on.
 
@@ -101,11 +106,6 @@ class BatchSession:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Connection | None = None
-
-    @property
-    def database(self) -> str:
-        """The name of the database."""
-        return str(self._engine.url.database)
 
     @contextmanager
     def transaction(self) -> Iterator[BatchTransaction]:

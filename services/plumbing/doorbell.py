@@ -6,27 +6,19 @@ and then anyhow.
 """
 
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable
 from functools import cache
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from services.plumbing.config import read
-
 log = logging.getLogger("bus")
 
+# Names where the bus listens, "host:port"; empty without an embedded bus, which checks it when it
+# starts. Read here without the settings' library: that takes a committer longer to import than all
+# else it needs.
+VARIABLE = "BUS_DOORBELL"
 NAME_BYTES_MAX = 64
-
-
-class DoorbellSettings(BaseSettings):
-    """Where the bus listens; empty without an embedded bus."""
-
-    model_config = SettingsConfigDict(env_prefix="BUS_", frozen=True)
-
-    doorbell: str = Field(default="", pattern=r"^([0-9.]+:\d+)?$")
 
 
 def address_of(doorbell: str) -> tuple[str, int]:
@@ -37,24 +29,25 @@ def address_of(doorbell: str) -> tuple[str, int]:
 @cache
 def bell() -> socket.socket | None:
     """What this process rings with, for as long as it lives."""
-    settings = read(DoorbellSettings)
-    if not settings.doorbell:
+    doorbell = os.environ.get(VARIABLE, "")
+    if not doorbell:
         return None
+    address = address_of(doorbell)
     opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     opened.setblocking(False)
-    opened.connect(address_of(settings.doorbell))
+    opened.connect(address)
     return opened
 
 
 def ring(database: str) -> None:
     """Say that a transaction which announced something was committed."""
-    opened = bell()
-    if opened is not None:
-        try:
+    try:
+        opened = bell()
+        if opened is not None:
             opened.send(database.encode()[:NAME_BYTES_MAX])
-        except OSError:
-            # Nobody listens, or too many ring: the bus looks by itself.
-            log.debug("the bus does not hear its doorbell")
+    except (OSError, ValueError):
+        # Nobody listens, nobody could, or too many ring: the bus looks by itself.
+        log.debug("the bus does not hear its doorbell")
 
 
 class Doorbell:

@@ -3,11 +3,15 @@
 import base64
 import binascii
 import json
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from services.plumbing.errors import Invalid
 
 # What the database's bigint takes; a token that says more was not made here.
 WHOLE_NUMBER_MAX = 2**63 - 1
+
+Row = TypeVar("Row")
 
 
 class PageTokenInvalid(Invalid):
@@ -25,6 +29,11 @@ def page_size(asked: int, *, default: int, most: int) -> int:
 def page_token(*keys: int | str) -> str:
     """An opaque token of the last row's keys."""
     return base64.urlsafe_b64encode(json.dumps(keys).encode()).decode()
+
+
+def next_page_token(found: Sequence[Row], size: int, key: Callable[[Row], int | str]) -> str:
+    """The token that ends a page, of rows read up to one more than its size; empty on the last."""
+    return page_token(key(found[size - 1])) if len(found) > size else ""
 
 
 def read_page_token(token: str, *types: type) -> tuple[int | str, ...] | None:

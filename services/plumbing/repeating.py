@@ -2,10 +2,28 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 log = logging.getLogger("repeating")
+
+Item = TypeVar("Item")
+
+
+async def each(found: Sequence[Item], work: Callable[[Item], Awaitable[object]], name: str) -> int:
+    """Do what was found, one after the other; answers how much was done. What fails is logged, is
+    found again by a later round, and holds up nobody.
+    """
+    done = 0
+    for item in found:
+        try:
+            await work(item)
+        except Exception as error:  # noqa: BLE001 — whatever it was, the others do not wait for it
+            log.warning("%s: one is left: %s", name, type(error).__name__)
+        else:
+            done += 1
+    return done
 
 
 class Repeating:

@@ -50,7 +50,7 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         try:
             sale = admit_sale(request.sale, current_caller())
             token = request.sale.card_token
-            card = self._cards.get(token) or (await self._lookups.of([token]))[token]
+            card = (await self._lookups.of([token]))[token]
             document = await self._shards.post_one(sale_command(request, sale, card))
         except Refused as refused:
             metrics.REFUSALS.labels(refused.reason).inc()

@@ -20,7 +20,7 @@ from services.ledger.domain.lots import Lot, LotId
 from services.ledger.domain.wallet import WalletState
 from services.ledger.storage import holds
 from services.ledger.storage.posting import MICROS
-from services.plumbing import outbox
+from services.plumbing import doorbell, outbox
 from services.plumbing.batch_session import BatchTransaction, Prepared
 from services.plumbing.binary_copy import (
     EPOCH_MICROS,
@@ -141,6 +141,8 @@ def append(
             (f"{schema}.lot_uses ({LOT_USES})", _lot_uses(posted)),
         ]
     )
+    if event:
+        doorbell.ring(batch.database)
 
 
 def _journal(documents: Sequence[Document], batch_id: int, post_time: int) -> bytes:

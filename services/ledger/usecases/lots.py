@@ -7,10 +7,10 @@ from sqlalchemy import Engine
 
 from services.ledger.domain.lots import Hold, Lot
 from services.ledger.domain.refusals import HoldNotFound
-from services.ledger.storage import accounts, holds, journal, lots
+from services.ledger.storage import holds, journal, lots
 from services.ledger.storage.lots import LotKey
 from services.ledger.storage.shards import schema, shard_of
-from services.ledger.usecases.read import Holding, by_schema
+from services.ledger.usecases.read import Holding, balances_of, by_schema
 from services.plumbing.database import transaction
 
 
@@ -28,12 +28,11 @@ class Lots:
                 answered = journal.wallet_of_request(connection, where, ids, request_id)
                 if answered is not None:
                     return answered
-            available = {
-                wallet_id: balance.available
-                for where, ids in by_schema(holding.wallet_ids, self.shards)
-                for wallet_id, balance in accounts.balances(connection, where, ids).items()
-            }
-        return next((w for w in holding.wallet_ids if available.get(w, 0) >= points), None)
+            balances = balances_of(connection, holding.wallet_ids, self.shards)
+        return next(
+            (w for w in holding.wallet_ids if w in balances and balances[w].available >= points),
+            None,
+        )
 
     def hold(self, wallet_id: int, hold_id: int) -> Hold:
         """Refuses: HoldNotFound."""

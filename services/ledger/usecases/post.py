@@ -41,7 +41,7 @@ from services.ledger.domain.standing import TierBook
 from services.ledger.domain.wallet import WalletState
 from services.ledger.storage import appending, holds, journal, lots, policies, posting, tiers
 from services.ledger.storage.shards import schema as schema_of
-from services.plumbing import doorbell, outbox
+from services.plumbing import outbox
 from services.plumbing.batch_session import BatchSession, BatchTransaction
 from services.plumbing.errors import Refused
 
@@ -126,7 +126,6 @@ def _post(shard: Shard, asked: Sequence[Command]) -> list[Answer]:
                 event=shard.announce(shard.number, posted, now) if posted else None,
                 post_time=now,
             )
-    doorbell.ring(shard.session.database)
     if len(commands) == len(asked):
         return answers
     settled = iter(answers)

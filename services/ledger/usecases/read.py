@@ -125,11 +125,7 @@ class Reading:
     def balance(self, holding: Holding) -> HeldBalance:
         """The balance over all wallets of a holding; the first to expire of any."""
         with transaction(self.engine) as connection:
-            found = [
-                balance
-                for where, ids in by_schema(holding.wallet_ids, self.shards)
-                for balance in accounts.balances(connection, where, ids).values()
-            ]
+            found = list(balances_of(connection, holding.wallet_ids, self.shards).values())
         expiring = min(
             (b for b in found if b.expire_time is not None),
             key=lambda b: b.expire_time or 0,
@@ -245,6 +241,17 @@ def by_schema(wallet_ids: Sequence[int], shards: int) -> list[tuple[str, list[in
     for wallet_id in wallet_ids:
         found.setdefault(schema(shard_of(wallet_id, shards)), []).append(wallet_id)
     return list(found.items())
+
+
+def balances_of(
+    connection: Connection, wallet_ids: Sequence[int], shards: int
+) -> dict[int, WalletBalance]:
+    """The balance of each of these wallets that is there, whichever shard it lies in."""
+    return {
+        wallet_id: balance
+        for where, ids in by_schema(wallet_ids, shards)
+        for wallet_id, balance in accounts.balances(connection, where, ids).items()
+    }
 
 
 def document_key(document: Document) -> DocumentKey:

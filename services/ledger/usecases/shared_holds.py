@@ -28,11 +28,11 @@ from services.ledger.domain.shared_holds import (
     replanned,
     share_out,
 )
-from services.ledger.storage import accounts, directory, merges, policies
+from services.ledger.storage import directory, merges, policies
 from services.ledger.storage import shared_holds as stored
 from services.ledger.storage.shards import count
 from services.ledger.usecases import pools
-from services.ledger.usecases.read import by_schema
+from services.ledger.usecases.read import balances_of
 from services.plumbing.database import transaction
 from services.plumbing.errors import Refused
 
@@ -274,11 +274,7 @@ def answered(connection: Connection, hold: SharedHold, back: tuple[GivenBack, ..
 def own_balance(connection: Connection, member_id: str) -> Balance:
     """Over all wallets that count for a member."""
     wallets = directory.wallets_of_member(connection, member_id)
-    found = [
-        balance
-        for schema, ids in by_schema(wallets, count(connection))
-        for balance in accounts.balances(connection, schema, ids).values()
-    ]
+    found = balances_of(connection, wallets, count(connection)).values()
     return Balance(
         sum(balance.available for balance in found),
         sum(balance.pending for balance in found),

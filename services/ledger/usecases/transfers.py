@@ -16,11 +16,11 @@ from services.ledger.domain.transferring import (
     agreed,
     sources_of,
 )
-from services.ledger.storage import accounts, directory, merges, policies
+from services.ledger.storage import directory, merges, policies
 from services.ledger.storage import transfers as stored
 from services.ledger.storage.shards import count
 from services.ledger.storage.transfers import TransferKey
-from services.ledger.usecases.read import by_schema
+from services.ledger.usecases.read import balances_of
 from services.plumbing.database import transaction
 from services.plumbing.errors import Refused
 
@@ -94,11 +94,8 @@ def find_sources(connection: Connection, asked: AskedTransfer) -> list[Source]:
     """
     if len(asked.wallets) == 1:
         return [Source(asked.wallets[0], asked.points)]
-    available = {
-        wallet_id: balance.available
-        for where, ids in by_schema(asked.wallets, count(connection))
-        for wallet_id, balance in accounts.balances(connection, where, ids).items()
-    }
+    balances = balances_of(connection, asked.wallets, count(connection))
+    available = {wallet_id: balance.available for wallet_id, balance in balances.items()}
     return sources_of(asked.wallets, available, asked.points)
 
 

@@ -13,7 +13,7 @@ from services.members.usecases import households, invitations
 from services.members.usecases.invitations import Limits
 from services.plumbing.auth import current_caller
 from services.plumbing.database_work import DatabaseWork
-from services.plumbing.pages import page_size, page_token, read_page_token
+from services.plumbing.pages import next_page_token, page_size, read_page_token
 
 PAGE_SIZE = 50
 PAGE_SIZE_MAX = 500
@@ -142,7 +142,7 @@ class HouseholdService(households_pb2_grpc.HouseholdServiceServicer):
             )
         return pb.ListInvitationsResponse(
             invitations=[messages.invitation(each, now=now) for _, each in found[:size]],
-            next_page_token=page_token(found[size - 1][0]) if len(found) > size else "",
+            next_page_token=next_page_token(found, size, lambda row: row[0]),
         )
 
     async def LeaveHousehold(
@@ -196,7 +196,7 @@ class HouseholdService(households_pb2_grpc.HouseholdServiceServicer):
         )
         return pb.ListShareConsentsResponse(
             share_consents=[messages.share_consent(said) for _, said in found[:size]],
-            next_page_token=page_token(found[size - 1][0]) if len(found) > size else "",
+            next_page_token=next_page_token(found, size, lambda row: row[0]),
         )
 
     async def HandOverHousehold(

@@ -11,7 +11,7 @@ from services.members.rpc import names
 from services.members.rpc.remembering import remembered
 from services.members.usecases import merges
 from services.plumbing.database_work import DatabaseWork
-from services.plumbing.pages import page_size, page_token, read_page_token
+from services.plumbing.pages import next_page_token, page_size, read_page_token
 from services.plumbing.timestamps import timestamp
 
 PAGE_SIZE = 50
@@ -72,7 +72,7 @@ class MergeService(merges_pb2_grpc.MergeServiceServicer):
         )
         return merges_pb2.ListMergesResponse(
             merges=[message(merge) for _, merge in found[:size]],
-            next_page_token=page_token(found[size - 1][0]) if len(found) > size else "",
+            next_page_token=next_page_token(found, size, lambda row: row[0]),
         )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from loyalty.members.v1 import members_pb2
 
@@ -19,7 +18,6 @@ from services.members.domain.members import (
 )
 from services.members.domain.names import household_name, member_name
 from services.members.domain.refusals import MemberNotFound
-from services.members.rpc.names import read_id
 from services.plumbing.pages import PageTokenInvalid, page_token, read_page_token
 from services.plumbing.timestamps import read_timestamp, timestamp
 
@@ -36,11 +34,6 @@ STATES = {
     MemberState.MERGED: members_pb2.Member.STATE_MERGED,
     MemberState.ERASED: members_pb2.Member.STATE_ERASED,
 }
-
-
-def read_name(name: str) -> UUID:
-    """The id in "members/{id}". Refuses: MemberNotFound for what can be no member's name."""
-    return read_id(name, missing=MemberNotFound)
 
 
 def read_enrolment(request: members_pb2.EnrolMemberRequest) -> Enrolment:

@@ -7,13 +7,13 @@ from uuid import UUID
 from loyalty.members.v1 import members_pb2, members_pb2_grpc
 
 from services.members.domain import identities
-from services.members.rpc import messages
+from services.members.rpc import messages, names
 from services.members.rpc.remembering import remembered
 from services.members.usecases import members as usecases
 from services.members.usecases import standing
 from services.plumbing.auth import current_caller
 from services.plumbing.database_work import DatabaseWork
-from services.plumbing.pages import page_size, page_token, read_page_token
+from services.plumbing.pages import next_page_token, page_size, read_page_token
 
 PAGE_SIZE = 50
 PAGE_SIZE_MAX = 500
@@ -41,7 +41,7 @@ class MembersService(members_pb2_grpc.MembersServiceServicer):
         self, request: members_pb2.GetMemberRequest, _context: object
     ) -> members_pb2.GetMemberResponse:
         current_caller().require_own(request.name)
-        found = await self._work.run(usecases.get_member, messages.read_name(request.name))
+        found = await self._work.run(usecases.get_member, names.read_member(request.name))
         return members_pb2.GetMemberResponse(member=messages.member(found))
 
     async def UpdateMember(
@@ -51,7 +51,7 @@ class MembersService(members_pb2_grpc.MembersServiceServicer):
         fields = messages.read_mask(request)
         updated = await self._work.run(
             usecases.update_member,
-            messages.read_name(request.member.name),
+            names.read_member(request.member.name),
             messages.read_details(request.member, fields, request.region_code),
             fields,
             etag=request.member.etag,
@@ -69,7 +69,7 @@ class MembersService(members_pb2_grpc.MembersServiceServicer):
         found = await self._work.run(usecases.list_members, after=after, limit=size + 1)
         return members_pb2.ListMembersResponse(
             members=map(messages.member, found[:size]),
-            next_page_token=page_token(found[size - 1].sequence) if len(found) > size else "",
+            next_page_token=next_page_token(found, size, lambda row: row.sequence),
         )
 
     async def FindMember(
@@ -83,7 +83,7 @@ class MembersService(members_pb2_grpc.MembersServiceServicer):
     ) -> members_pb2.IssueCardResponse:
         changed = await self._work.run(
             usecases.issue_card,
-            messages.read_name(request.member),
+            names.read_member(request.member),
             identities.new_card_token(request.card_token),
             now=self._clock(),
         )
@@ -117,7 +117,7 @@ class MembersService(members_pb2_grpc.MembersServiceServicer):
         current_caller().require_own(request.member)
         recorded = await self._work.run(
             usecases.record_consent,
-            messages.read_name(request.member),
+            names.read_member(request.member),
             messages.read_consent(request.consent, field="consent"),
             now=self._clock(),
         )
@@ -130,7 +130,7 @@ class MembersService(members_pb2_grpc.MembersServiceServicer):
         size = page_size(request.page_size, default=PAGE_SIZE, most=PAGE_SIZE_MAX)
         found = await self._work.run(
             usecases.list_consents,
-            messages.read_name(request.member),
+            names.read_member(request.member),
             before=messages.read_place(request.page_token),
             limit=size + 1,
         )
@@ -145,7 +145,7 @@ class MembersService(members_pb2_grpc.MembersServiceServicer):
     ) -> members_pb2.BlockMemberResponse:
         blocked = await self._work.run(
             standing.block_member,
-            messages.read_name(request.name),
+            names.read_member(request.name),
             reason=request.reason,
             request=remembered(request.request_id, request),
             now=self._clock(),
@@ -157,7 +157,7 @@ class MembersService(members_pb2_grpc.MembersServiceServicer):
     ) -> members_pb2.UnblockMemberResponse:
         unblocked = await self._work.run(
             standing.unblock_member,
-            messages.read_name(request.name),
+            names.read_member(request.name),
             request=remembered(request.request_id, request),
             now=self._clock(),
         )
@@ -168,7 +168,7 @@ class MembersService(members_pb2_grpc.MembersServiceServicer):
     ) -> members_pb2.EraseMemberResponse:
         erased = await self._work.run(
             standing.erase_member,
-            messages.read_name(request.name),
+            names.read_member(request.name),
             reason=request.reason,
             request=remembered(request.request_id, request),
             now=self._clock(),

@@ -8,7 +8,7 @@ from loyalty.rewards.v1 import catalogue_pb2, catalogue_pb2_grpc
 
 from services.plumbing.auth import current_caller
 from services.plumbing.database_work import DatabaseWork
-from services.plumbing.pages import page_size, page_token, read_page_token
+from services.plumbing.pages import next_page_token, page_size, read_page_token
 from services.plumbing.timestamps import timestamp
 from services.rewards.domain.offering import Place, StockTaken
 from services.rewards.domain.rewards import Reward, State, Version
@@ -130,7 +130,7 @@ class Catalogue(catalogue_pb2_grpc.CatalogueServiceServicer):
         )
         return catalogue_pb2.ListRewardVersionsResponse(
             versions=map(version_message, found[:size]),
-            next_page_token=page_token(found[size - 1].version) if len(found) > size else "",
+            next_page_token=next_page_token(found, size, lambda row: row.version),
         )
 
     async def ListCatalogue(
@@ -143,10 +143,9 @@ class Catalogue(catalogue_pb2_grpc.CatalogueServiceServicer):
             limit=size + 1,
             now=self._clock(),
         )
-        more = len(found) > size
         return catalogue_pb2.ListCatalogueResponse(
             rewards=map(reward_message, found[:size]),
-            next_page_token=page_token(found[size - 1].reward.reward_id) if more else "",
+            next_page_token=next_page_token(found, size, lambda row: row.reward.reward_id),
         )
 
     async def ListRewards(
@@ -165,10 +164,9 @@ class Catalogue(catalogue_pb2_grpc.CatalogueServiceServicer):
             limit=size + 1,
             now=self._clock(),
         )
-        more = len(found) > size
         return catalogue_pb2.ListRewardsResponse(
             rewards=[offered_reward(shown, language=request.language) for shown in found[:size]],
-            next_page_token=page_token(found[size - 1].offer.reward_id) if more else "",
+            next_page_token=next_page_token(found, size, lambda row: row.offer.reward_id),
         )
 
     async def SetSegment(

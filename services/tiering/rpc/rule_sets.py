@@ -10,7 +10,7 @@ from loyalty.tiering.v1 import rules_pb2, rules_pb2_grpc
 
 from services.plumbing.auth import current_caller
 from services.plumbing.database_work import DatabaseWork
-from services.plumbing.pages import page_size, page_token, read_page_token
+from services.plumbing.pages import next_page_token, page_size, read_page_token
 from services.tiering.preview_process import PreviewProcesses
 from services.tiering.rpc import messages, preview_messages
 from services.tiering.rpc.names import (
@@ -101,7 +101,7 @@ class RuleSets(rules_pb2_grpc.RuleSetServiceServicer):
         )
         return rules_pb2.ListRuleSetsResponse(
             rule_sets=map(messages.rule_set, found[:size]),
-            next_page_token=page_token(found[size - 1].version) if len(found) > size else "",
+            next_page_token=next_page_token(found, size, lambda row: row.version),
         )
 
     async def PublishRuleSet(
@@ -192,5 +192,5 @@ class RuleSets(rules_pb2_grpc.RuleSetServiceServicer):
         )
         return rules_pb2.ListPreviewMoversResponse(
             movers=map(preview_messages.mover, found[:size]),
-            next_page_token=page_token(found[size - 1].number) if len(found) > size else "",
+            next_page_token=next_page_token(found, size, lambda row: row.number),
         )
