@@ -222,6 +222,7 @@ def _of_ledger(asking: Asking, member: str) -> Sections:
     yield "wallet", wallet
     lists = (
         ("lots", points.ListLots, points_pb2.ListLotsRequest(parent=parent)),
+        ("holds", points.ListHolds, points_pb2.ListHoldsRequest(parent=parent)),
         ("entries", ledger.ListEntries, ledger_pb2.ListEntriesRequest(parent=parent)),
         ("sales", ledger.ListSales, ledger_pb2.ListSalesRequest(parent=parent)),
         (

@@ -30,8 +30,9 @@ class Adjusting:
     async def adjust(
         self, asked: AdjustPoints, *, roles: Iterable[str], business_time: int | None
     ) -> Document | Proposal:
-        """Post an adjustment, or keep it as a proposal where the roles do not allow as much.
-        Refuses: what the ledger refuses, RequestIdReused.
+        """Post an adjustment, or keep it as a proposal where the roles do not allow as much, alone
+        or together with what the same person gave the member of late. Refuses: what the ledger
+        refuses, RequestIdReused.
         """
         proposal = await asyncio.to_thread(
             self._proposals.propose,
@@ -39,7 +40,14 @@ class Adjusting:
             allowed=points_allowed(roles, self._limits),
             business_time=business_time,
         )
-        return proposal or await self._shards.post_one(asked)
+        if proposal is not None:
+            return proposal
+        try:
+            return await self._shards.post_one(asked)
+        except Refused as refusal:
+            if not refusal.retryable:
+                await asyncio.to_thread(self._proposals.forget, asked)
+            raise
 
     async def reject(self, proposal_id: int, decision: Decision) -> Proposal:
         """Refuses: ProposalNotFound, OwnProposal, ProposalDecided, RequestIdReused."""

@@ -92,10 +92,11 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
     listening = engine(settings.database_url, pool_size=4)
     cards = CardCache(listening)
     lookups = CardLookups(cards, queue_max=settings.queue_max)
+    holdings = Holdings(Reading(database, count), queue_max=settings.queue_max)
     server = await grpc_server.start(
         settings.grpc_address,
         [
-            *services(database, count, shards, settings),
+            *services(database, count, shards, holdings, settings),
             *till_services(database, count, shards, cards, lookups, settings),
         ],
         verifier=TokenVerifier(auth),
@@ -103,7 +104,7 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
     )
     watch_outboxes(database, count)
     overdue = OverdueHolds(shards, Nights(database, now_micros))
-    proposals = Proposals(database, now_micros)
+    proposals = Proposals(database, now_micros, settings.adjustment_window)
     approved = ApprovedProposals(
         Adjusting(shards, proposals, settings.adjustment_limits), proposals
     )
@@ -118,6 +119,7 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
         await under_way.close()
         await left_alone.close()
         await lookups.close()
+        await holdings.close()
         await shards.close()
         await asyncio.to_thread(cards.close)
         for used in (database, listening):
@@ -128,11 +130,10 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
 
 
 def services(
-    database: Engine, count: int, shards: Shards, settings: LedgerSettings
+    database: Engine, count: int, shards: Shards, holdings: Holdings, settings: LedgerSettings
 ) -> Sequence[grpc_server.Service]:
     reading = Reading(database, count)
-    holdings = Holdings(reading)
-    proposals = Proposals(database, now_micros)
+    proposals = Proposals(database, now_micros, settings.adjustment_window)
     adjusting = Adjusting(shards, proposals, settings.adjustment_limits)
     ledger = Ledger(
         adjusting=adjusting,
@@ -231,7 +232,7 @@ def main(arguments: Sequence[str]) -> None:
     telemetry.start_logging(read(LogSettings).level)
     match list(arguments):
         case ["server"]:
-            asyncio.run(serve())
+            grpc_server.run(serve())
         case ["migrate"]:
             settings = read(LedgerSettings)
             # Alembic takes long to import, and the server has no need of it.

@@ -11,6 +11,7 @@ from services.ledger.domain.circumstances import Limits
 from services.plumbing.config import ServerSettings
 from services.plumbing.worker_settings import WorkerSettings
 
+SECONDS_PER_HOUR = 3_600
 SECONDS_PER_DAY = 86_400
 
 
@@ -43,6 +44,12 @@ class LedgerSettings(ServerSettings):
         NoDecode,
         BeforeValidator(read_json),
     ] = Field(default={"*": 10_000})
+    # What the same person gave the same member alone counts together for so long.
+    adjustment_window_hours: int = Field(default=24, ge=1, le=24 * 366)
+
+    @property
+    def adjustment_window(self) -> int:
+        return self.adjustment_window_hours * SECONDS_PER_HOUR * MICROS_PER_SECOND
 
     @property
     def limits(self) -> Limits:

@@ -1,9 +1,8 @@
 """`python -m services.members server|migrate`; the worker is a process of another kind."""
 
-import asyncio
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -20,11 +19,14 @@ from services.members.rpc.households import HouseholdService
 from services.members.rpc.merges import MergeService
 from services.members.rpc.service import MembersService
 from services.members.settings import MembersSettings
+from services.members.usecases.prune import prune
 from services.plumbing import grpc_server, telemetry
 from services.plumbing.auth import TokenVerifier
 from services.plumbing.config import AuthSettings, LogSettings, read
 from services.plumbing.database import engine
 from services.plumbing.database_work import DatabaseWork
+from services.plumbing.housekeeping import CHUNK, EVERY_SECONDS
+from services.plumbing.repeating import Repeating
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 DOMAIN = "members.loyalty.example"
@@ -46,8 +48,21 @@ async def start(
         verifier=TokenVerifier(auth),
         domain=DOMAIN,
     )
-    server.closers.append(work.close)
+    # What uses something is closed before it.
+    server.closers += [pruning(settings, work, clock).close, work.close]
     return server
+
+
+def pruning(
+    settings: MembersSettings, work: DatabaseWork, clock: Callable[[], datetime]
+) -> Repeating:
+    """Drops what nobody needs any more. Every server does; they keep out of each other's way."""
+    kept = timedelta(days=settings.requests_kept_days)
+
+    async def prune_some() -> int:
+        return await work.run(prune, before=clock() - kept, limit=CHUNK)
+
+    return Repeating("old requests", prune_some, every_seconds=EVERY_SECONDS, full=CHUNK)
 
 
 def services(
@@ -83,7 +98,7 @@ def main(arguments: Sequence[str]) -> None:
     telemetry.start_logging(read(LogSettings).level)
     match list(arguments):
         case ["server"]:
-            asyncio.run(serve())
+            grpc_server.run(serve())
         case ["migrate"]:
             settings = read(MembersSettings)
             # Alembic takes long to import, and the server has no need of it.

@@ -21,6 +21,8 @@ class MembersSettings(ServerSettings):
     # Open at a time, of one household.
     household_invitations_max: int = Field(default=20, ge=1, le=1_000)
     household_invitation_days: int = Field(default=14, ge=1, le=365)
+    # For so long a request that is sent again gets its first answer.
+    requests_kept_days: int = Field(default=90, ge=1, le=3_660)
 
     @property
     def limits(self) -> Limits:

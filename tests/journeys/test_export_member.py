@@ -9,7 +9,13 @@ from typing import Any
 
 import grpc
 import pytest
-from loyalty.ledger.v1 import ledger_pb2, ledger_pb2_grpc, point_of_sale_pb2_grpc
+from loyalty.ledger.v1 import (
+    ledger_pb2,
+    ledger_pb2_grpc,
+    point_of_sale_pb2_grpc,
+    points_pb2,
+    points_pb2_grpc,
+)
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 from loyalty.members.v1 import (
     households_pb2,
@@ -31,7 +37,11 @@ from tests.service.members_calls import consent
 SALES = 120
 CARD, MERGED_CARD = "export-0", "export-merged-0"
 SECONDS_MAX = 60.0
-SCOPES = ("members.write", "members.merge", "households.write", "sales.write", "wallets.read")
+SCOPES = (
+    *("members.write", "members.merge", "households.write"),
+    *("sales.write", "wallets.read", "points.hold"),
+)
+HELD = 5
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +66,11 @@ def name(running: Programme) -> str:
             return found.wallet.lifetime >= earned
 
         wait_for(has_a_wallet, what="a wallet with all points", seconds=SECONDS_MAX)
+        holding = points_pb2.HoldPointsRequest(
+            request_id=str(uuid.uuid4()), wallet=asking.name, points=HELD, purpose="a coffee"
+        )
+        spending = points_pb2_grpc.PointsServiceStub(ledger)
+        spending.HoldPoints(holding, metadata=token, timeout=SECONDS_MAX)
     return ada
 
 
@@ -125,6 +140,7 @@ def test_all_of_a_member_is_in_one_document(running: Programme, name: str, tmp_p
         "invitations",
         "wallet",
         "lots",
+        "holds",
         "entries",
         "sales",
         "transfers",
@@ -148,7 +164,10 @@ def test_all_of_a_member_is_in_one_document(running: Programme, name: str, tmp_p
     assert all(each["sale"]["lines"] for each in document["sales"])
     credited = [e for e in document["entries"] if e["kind"] == "POINT_KIND_REDEEMABLE"]
     earned = sum(int(each["points"]) for each in credited)
-    assert earned == int(document["wallet"]["available"]) > 0
+    assert [(hold["points"], hold["purpose"]) for hold in document["holds"]] == [
+        (str(HELD), "a coffee")
+    ]
+    assert earned == int(document["wallet"]["available"]) + HELD > HELD
     assert sum(int(lot["remainingPoints"]) for lot in document["lots"]) == earned
     printed = export(running.data_dir, name)
     assert printed.exit_code == 0

@@ -13,12 +13,16 @@ from services.ledger.domain.basket import Line, Sale, lines_json
 from services.ledger.domain.circumstances import Limits
 from services.ledger.domain.documents import (
     AdjustPoints,
+    CapturePoints,
     CardState,
     Command,
     Document,
+    HoldPoints,
     Origin,
     RecordReturn,
     RecordSale,
+    RefundPoints,
+    ReleaseHold,
     ReturnedLine,
 )
 from services.ledger.domain.point_life import NO_LIMITS, PointLife
@@ -41,6 +45,7 @@ Audit = Callable[[str], Problems]
 
 SHARDS = 2
 DAY = 86_400 * 1_000_000
+HOUR = DAY // 24
 NOON = int(datetime(2024, 3, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000
 POST_TIME = int(datetime(2024, 6, 1, tzinfo=UTC).timestamp()) * 1_000_000
 BOTH = (PointKind.REDEEMABLE, PointKind.QUALIFYING)
@@ -150,6 +155,30 @@ class Tills:
             'a "late" delivery; sorry\n\\o/',
             "care/ada",
             self.business_time,
+        )
+
+
+def ids() -> tuple[str, str]:
+    return str(uuid.uuid4()), str(uuid.uuid4())
+
+
+class Spender(Tills):
+    """Of wallets in shard 0, where documents are numbered as they come."""
+
+    def hold(self, wallet_id: int, points: int) -> Document:
+        time = self.business_time
+        return self.do(HoldPoints(wallet_id, *ids(), points, "a coffee", HOUR, "app", time))
+
+    def capture(self, held: Document, points: int) -> Document:
+        return self.do(CapturePoints(held.wallet_id, *ids(), held.document_id, points, "app"))
+
+    def release(self, held: Document) -> Document:
+        return self.do(ReleaseHold(held.wallet_id, *ids(), held.document_id, "app"))
+
+    def refund(self, burned: Document, points: int) -> Document:
+        wallet_id, time = burned.wallet_id, self.business_time
+        return self.do(
+            RefundPoints(wallet_id, *ids(), burned.document_id, points, "none left", "app", time)
         )
 
 

@@ -1,7 +1,7 @@
 """What a ledger should answer, in a few plain rules that share nothing with the ledger."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from tests.service.ledger_model_requests import (
     QUALIFYING,
@@ -21,90 +21,7 @@ from tests.service.ledger_model_requests import (
     SendAsked,
     check_time,
 )
-
-
-@dataclass
-class Sold:
-    asked: SaleAsked
-    gone: dict[int, int] = field(default_factory=dict)
-    returns: int = 0
-    voided: bool = False
-
-
-# A lot, by when it was earned, and which entry of which document opened it.
-Lot = tuple[int, int, int]
-
-
-@dataclass
-class Held:
-    brief: bool
-    # Points of lots, the first to be burned first.
-    parts: list[tuple[Lot, int]]
-    state: str = "OPEN"
-
-    @property
-    def points(self) -> int:
-        return sum(points for _, points in self.parts)
-
-
-@dataclass
-class Wallet:
-    # What can be spent of a lot.
-    lots: dict[Lot, int] = field(default_factory=dict)
-    qualifying: int = 0
-    lifetime: int = 0
-    owed: int = 0
-    posted: int = 0
-    # Whether it came into being: a return alone makes no wallet, and nothing remembers it.
-    made: bool = False
-    sales: dict[str, Sold] = field(default_factory=dict)
-    replies: dict[str, tuple[str, Reply]] = field(default_factory=dict)
-    holds: dict[str, Held] = field(default_factory=dict)
-    # What was burned and not given back, by the request that captured it.
-    burns: dict[str, list[tuple[Lot, int]]] = field(default_factory=dict)
-    # What was sent, by the request that did.
-    sent: dict[str, list[tuple[Lot, int]]] = field(default_factory=dict)
-
-    @property
-    def available(self) -> int:
-        return sum(self.lots.values()) - self.owed
-
-    @property
-    def held(self) -> int:
-        return sum(held.points for held in self.holds.values() if held.state == "OPEN")
-
-    @property
-    def remaining(self) -> list[int]:
-        """What lots hold, that which is set aside included."""
-        whole = dict(self.lots)
-        for held in self.holds.values():
-            for lot, points in held.parts if held.state == "OPEN" else ():
-                whole[lot] += points
-        return sorted(points for points in whole.values() if points)
-
-    def put_back(self, parts: list[tuple[Lot, int]]) -> None:
-        """Make points available again; what is owed is repaid out of them."""
-        for lot, points in parts:
-            self.lots[lot] += points
-        repaid = min(self.owed, sum(self.lots.values()))
-        self.draw(repaid)
-        self.owed -= repaid
-
-    def credit(self, lot: Lot, points: int) -> None:
-        repaid = min(points, self.owed)
-        self.owed -= repaid
-        self.lots[lot] = points - repaid
-        self.lifetime += points
-
-    def draw(self, points: int, own: int | None = None) -> int:
-        """Take points from lots, those of a document before the oldest. Returns what there was
-        not.
-        """
-        for lot in sorted(self.lots, key=lambda lot: (lot[1] != own, lot)):
-            taken = min(points, self.lots[lot])
-            self.lots[lot] -= taken
-            points -= taken
-        return points
+from tests.service.ledger_model_wallet import Forgave, Held, Sold, Wallet, parted
 
 
 def left(sold: Sold, number: int) -> int | None:
@@ -236,15 +153,16 @@ class Model:
             if kind == QUALIFYING:
                 wallet.qualifying -= lost
             else:
-                missing = wallet.draw(lost, self.documents[sold.asked.request_id])
-                if sold.asked.time >= SECOND_VERSION:
-                    wallet.owed += missing
-                else:
-                    forgiven += missing
-                    lost -= missing
+                owes = sold.asked.time >= SECOND_VERSION
+                missing = wallet.take_back(lost, self.documents[sold.asked.request_id], owes=owes)
+                forgiven += missing
+                lost -= missing
                 wallet.lifetime -= lost
             if lost:
                 points.append((rule, kind, -lost))
+        if forgiven:
+            sale = self.documents[sold.asked.request_id]
+            wallet.forgiven.append(Forgave(wallet.posted + 1, sale, forgiven))
         return Reply(points=frozenset(points), forgiven=forgiven)
 
     def _adjust(self, asked: AdjustAsked, wallet: Wallet) -> Reply:
@@ -268,8 +186,9 @@ class Model:
             lot = time, self.documents[asked.request_id], ordinal
             wallet.lots[lot] = 0
             opened.append((lot, points))
-        wallet.put_back(opened)
-        return Reply(points=frozenset(("", REDEEMABLE, points) for _, points in sent))
+        left_at = wallet.posted + 1 if asked.left_at is None else asked.left_at
+        taken = wallet.put_back(opened, left_at)
+        return Reply(points=frozenset({*(("", REDEEMABLE, p) for _, p in sent), *taken}))
 
 
 def quantities_back(sold: Sold, lines: tuple[tuple[int, int], ...]) -> dict[int, int]:
@@ -305,13 +224,14 @@ def hold(asked: HoldAsked, wallet: Wallet) -> Reply:
     check_time(asked.time)
     if asked.points > sum(wallet.lots.values()):
         raise No("INSUFFICIENT_POINTS")
-    held = Held(asked.brief, [])
+    held = Held(asked.brief, [], wallet.posted + 1)
     for lot in sorted(wallet.lots):
         taken = min(wallet.lots[lot], asked.points - held.points)
         if taken:
             wallet.lots[lot] -= taken
             held.parts.append((lot, taken))
     wallet.holds[asked.request_id] = held
+    wallet.held_at.append(asked.time)
     return Reply()
 
 
@@ -338,9 +258,9 @@ def capture(asked: CaptureAsked, wallet: Wallet) -> Reply:
         raise No("CAPTURE_EXCEEDS_HOLD")
     held.state = "CAPTURED"
     burned, rest = parted(held.parts, points)
-    wallet.burns[asked.request_id] = burned
-    wallet.put_back(rest)
-    return Reply(points=frozenset({("", REDEEMABLE, -points)}))
+    wallet.burns[asked.request_id] = burned, held.left_at
+    taken = wallet.put_back(rest, held.left_at)
+    return Reply(points=frozenset({("", REDEEMABLE, -points), *taken}))
 
 
 def release(asked: ReleaseAsked, wallet: Wallet) -> Reply:
@@ -351,32 +271,20 @@ def release(asked: ReleaseAsked, wallet: Wallet) -> Reply:
         raise No("HOLD_CAPTURED")
     if held.state == "OPEN":
         held.state = "RELEASED" if not held.brief else "OVER"
-        wallet.put_back(held.parts)
+        return Reply(points=frozenset(wallet.put_back(held.parts, held.left_at)))
     return Reply()
 
 
 def refund(asked: RefundAsked, wallet: Wallet) -> Reply:
     check_time(asked.time)
-    burned = wallet.burns.get(asked.capture)
-    if burned is None:
+    if asked.capture not in wallet.burns:
         raise No("BURN_NOT_FOUND")
+    burned, left_at = wallet.burns[asked.capture]
     there = sum(points for _, points in burned)
     points = asked.points or there
     if points > there or not there:
         raise No("REFUND_EXCEEDS_BURN")
-    wallet.burns[asked.capture], back = parted(burned, there - points)
-    wallet.put_back(back)
-    return Reply(points=frozenset({("restored", REDEEMABLE, points)}))
-
-
-def parted(
-    parts: list[tuple[Lot, int]], points: int
-) -> tuple[list[tuple[Lot, int]], list[tuple[Lot, int]]]:
-    """The first so many points of parts, and the rest."""
-    first, rest = [], []
-    for lot, there in parts:
-        taken = min(there, points)
-        points -= taken
-        first += [(lot, taken)] if taken else []
-        rest += [(lot, there - taken)] if there > taken else []
-    return first, rest
+    kept, back = parted(burned, there - points)
+    wallet.burns[asked.capture] = kept, left_at
+    taken = wallet.put_back(back, left_at)
+    return Reply(points=frozenset({("restored", REDEEMABLE, points), *taken}))

@@ -59,16 +59,22 @@ def command_of(asked: AnythingAsked, documents: Mapping[str, int]) -> Command:
             wallet, request_id, body, origin, "31", "1", "", asked.time, back, asked.void
         )
     if isinstance(asked, SendAsked):
-        return SendPoints(wallet, request_id, body, 1, asked.points, "app", asked.time)
+        transfer = transfer_of(request_id)
+        return SendPoints(wallet, request_id, body, transfer, asked.points, "app", asked.time)
     if isinstance(asked, ReceiveAsked):
-        named = wallet, request_id, body
-        return ReceivePoints(*named, 1, asked.parts, "app", asked.time, "received")
+        named = wallet, request_id, body, transfer_of(asked.send)
+        return ReceivePoints(*named, asked.parts, "app", asked.time, "received", asked.left_at)
     if isinstance(asked, AdjustAsked):
         kind = PointKind(asked.kind)
         return AdjustPoints(
             wallet, request_id, body, kind, asked.points, "by hand", "care", asked.time
         )
     return spending_of(asked, documents)
+
+
+def transfer_of(request_id: str) -> int:
+    """A number of its own for each request that sends."""
+    return int(request_id[:8], 16)
 
 
 def spending_of(

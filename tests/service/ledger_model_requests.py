@@ -87,6 +87,8 @@ class ReceiveAsked(Asked):
     # The request that sent, and what the ledger answered to it.
     send: str = ""
     parts: tuple[SentPart, ...] = ()
+    # Of what comes back to the wallet that sent it: which of its documents did.
+    left_at: int | None = None
 
 
 AnythingAsked = (

@@ -19,6 +19,7 @@ SEQUENCE = "documents_in_sequence"
 LOTS = "lots_add_up"
 BELONGING = "entries_have_documents"
 RECOMPUTE = "entries_recompute"
+FORGIVEN = "forgiven_made_good"
 REQUESTS = "requests_applied_once"
 BATCHES = "batches_match_journal"
 TRANSFERS = "transfers_arrive"
@@ -40,6 +41,8 @@ def test_books_that_tills_wrote_are_right(ledger_with_history: str) -> None:
         LOTS: 34,
         BELONGING: 53,
         RECOMPUTE: 27,
+        # The wallet of which a return forgave points, and its documents.
+        FORGIVEN: 7,
         REQUESTS: 30,
         BATCHES: 23,
         # Nobody sent anybody points.

@@ -1,18 +1,12 @@
 """The audit names whatever is changed behind the back of holds, pending points and refunds."""
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from services.ledger.domain.documents import (
     ActivatePoints,
-    CapturePoints,
-    Document,
     ExpirePoints,
-    HoldPoints,
-    RefundPoints,
-    ReleaseHold,
 )
 from services.ledger.domain.point_life import Expiry, PointLife
 from services.ledger.domain.policy import Clawback
@@ -23,9 +17,10 @@ from tests.service.ledger_history import (
     NOON,
     Audit,
     Problems,
-    Tills,
+    Spender,
     audit_after,
     bread,
+    ids,
     policy,
 )
 
@@ -35,31 +30,6 @@ LOTS = "lots_add_up"
 RECOMPUTE = "entries_recompute"
 DEBITS = "debits_equal_credits"
 OUTBOX = "outbox_complete"
-HOUR = DAY // 24
-
-
-def ids() -> tuple[str, str]:
-    return str(uuid.uuid4()), str(uuid.uuid4())
-
-
-class Spender(Tills):
-    """Of wallets in shard 0, where documents are numbered as they come."""
-
-    def hold(self, wallet_id: int, points: int) -> Document:
-        time = self.business_time
-        return self.do(HoldPoints(wallet_id, *ids(), points, "a coffee", HOUR, "app", time))
-
-    def capture(self, held: Document, points: int) -> Document:
-        return self.do(CapturePoints(held.wallet_id, *ids(), held.document_id, points, "app"))
-
-    def release(self, held: Document) -> Document:
-        return self.do(ReleaseHold(held.wallet_id, *ids(), held.document_id, "app"))
-
-    def refund(self, burned: Document, points: int) -> Document:
-        wallet_id, time = burned.wallet_id, self.business_time
-        return self.do(
-            RefundPoints(wallet_id, *ids(), burned.document_id, points, "none left", "app", time)
-        )
 
 
 def make_lives(tills: Spender) -> None:

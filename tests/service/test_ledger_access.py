@@ -83,16 +83,20 @@ def every_call(shop: Shop) -> dict[str, tuple[str, Call]]:
 def spending_calls(shop: Shop) -> dict[str, tuple[str, Call]]:
     """The same of what spends points, and of the night."""
     hold, burn, step = "wallets/1/holds/1", "wallets/1/burns/1", night_pb2.NIGHT_STEP_EXPIRE_LOTS
+    holding = points_pb2.HoldPointsRequest(
+        request_id=new_id(), wallet="wallets/1", points=1, purpose="a coffee"
+    )
+    capturing = points_pb2.CapturePointsRequest(request_id=new_id(), hold=hold)
     asked: dict[str, tuple[str, Any]] = {
-        "HoldPoints": (
+        "HoldPoints": ("points.hold", holding),
+        "CapturePoints": ("points.hold", capturing),
+        "BatchHoldPoints": (
             "points.hold",
-            points_pb2.HoldPointsRequest(
-                request_id=new_id(), wallet="wallets/1", points=1, purpose="a coffee"
-            ),
+            points_pb2.BatchHoldPointsRequest(requests=[holding]),
         ),
-        "CapturePoints": (
+        "BatchCapturePoints": (
             "points.hold",
-            points_pb2.CapturePointsRequest(request_id=new_id(), hold=hold),
+            points_pb2.BatchCapturePointsRequest(requests=[capturing]),
         ),
         "ReleaseHold": (
             "points.hold",
@@ -103,6 +107,7 @@ def spending_calls(shop: Shop) -> dict[str, tuple[str, Call]]:
             points_pb2.RefundPointsRequest(request_id=new_id(), burn=burn, reason="out of stock"),
         ),
         "GetHold": ("wallets.read", points_pb2.GetHoldRequest(name=hold)),
+        "ListHolds": ("wallets.read", points_pb2.ListHoldsRequest(parent="wallets/1")),
         "ListLots": ("wallets.read", points_pb2.ListLotsRequest(parent="wallets/1")),
         "GetNightStep": ("days.read", night_pb2.GetNightStepRequest(step=step)),
         "RunNightStep": (

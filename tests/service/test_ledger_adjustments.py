@@ -256,7 +256,7 @@ async def test_what_the_ledger_refuses_fails_and_changes_nothing(office: Office)
     ]
     # Points that come later are not taken for it.
     await office.adjust(wallet, 500, role="supervisor")
-    await office.adjust(wallet, 500, role="supervisor")
+    await office.adjust(wallet, 500, "cy", role="supervisor")
     assert (await refused(office.approve(proposal, "cy"))).reason == "PROPOSAL_DECIDED"
     assert await office.available(wallet) == EARNED + 1_000
 

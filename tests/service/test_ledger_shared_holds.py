@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
-from loyalty.ledger.v1 import earn_policy_pb2, points_pb2
+from loyalty.ledger.v1 import earn_policy_pb2, ledger_pb2, points_pb2
 
 from tests.service.conftest import Serve
 from tests.service.databases import Databases
@@ -61,6 +61,26 @@ async def test_points_of_several_wallets_are_held_burned_and_given_back(
     assert sorted(part.points for part in back.lots) == [5, 10]
     assert (await shop.refund(captured.hold.burn)).points == 25
     assert (await shop.lots(wallet_name(member))).lots == lots
+
+
+@pytest.mark.parametrize("captured", [False, True])
+async def test_points_whose_goods_came_back_meanwhile_are_not_given_back(
+    families: Families, captured: bool
+) -> None:
+    shop = families.shop
+    member = await families.member(30, 20)
+    held = (await shop.hold(wallet_name(member), 45)).hold
+    request = ledger_pb2.ListSalesRequest(parent=wallet_name(member))
+    sold = (await shop.care.ListSales(request, metadata=shop.everything)).sales
+    back = [await shop.give_back(sale=each.name) for each in sold]
+    assert sorted(each.points_forgiven for each in back) == [15, 30]
+    assert await families.available(member) == [(0, 45)]
+    if captured:
+        burn = (await shop.capture(held.name, 40)).hold.burn
+        assert (await shop.refund(burn)).points == 40
+    else:
+        await shop.release(held.name)
+    assert await families.available(member) == [(0, 0)]
 
 
 async def test_released_parts_are_available_again(families: Families) -> None:

@@ -58,9 +58,9 @@ REFUSED = {
         UPDATE cards SET state = 'replaced', end_time = now(), replaced_by = 'card-2'
         WHERE token = 'card-1'""",
     "two members of one sequence": f"UPDATE members SET sequence = 1 WHERE id = '{EVE}'",
-    "a request of nobody": """
-        INSERT INTO enrolment_requests (request_id, fingerprint, member_id)
-        VALUES (gen_random_uuid(), decode(repeat('00', 16), 'hex'), gen_random_uuid())""",
+    "a request with half a fingerprint": """
+        INSERT INTO requests (request_id, fingerprint, subject_id)
+        VALUES (gen_random_uuid(), decode(repeat('00', 8), 'hex'), gen_random_uuid())""",
     "a consent without its proof": f"""
         INSERT INTO consents (member_id, purpose, channel, granted, time, method, source)
         VALUES ('{ADA}', 'marketing', 'email', true, now(), '', '')""",

@@ -132,9 +132,11 @@ class Till:
         time = self.now if business_time is None else business_time
         return self._post(SendPoints(1, str(uuid.uuid4()), "", 7, points, "app", time))
 
-    def receive(self, *parts: SentPart) -> Document:
+    def receive(self, *parts: SentPart, left_at: int | None = None) -> Document:
+        """left_at is when they left this very wallet, of points that come back."""
         named = 1, str(uuid.uuid4()), "", 7
-        return self._post(ReceivePoints(*named, parts, "app", self.now, "received from a friend"))
+        reason = "received from a friend"
+        return self._post(ReceivePoints(*named, parts, "app", self.now, reason, left_at))
 
     def activate(self) -> Document:
         return self._post(ActivatePoints(1, str(uuid.uuid4()), "", self.now))
@@ -156,6 +158,20 @@ class Till:
             return_ids=tuple(document.document_id for document in back),
             voided=any(document.type is DocumentType.VOID for document in back),
             given_back=sum(d.tender.points for d in back if d.tender is not None),
+            active_day_without=self._active_day_without(sale),
+        )
+
+    def _active_day_without(self, sale: Document) -> int | None:
+        whole = {d.original_id for d in self.documents if d.visits < 0} | {sale.document_id}
+        return max(
+            (
+                document.business_time // DAY
+                for document in self.documents
+                if document.type in (DocumentType.SALE, DocumentType.HOLD)
+                and not document.refused
+                and document.document_id not in whole
+            ),
+            default=None,
         )
 
     @property

@@ -12,6 +12,7 @@ from services.ledger.domain.proposals import (
     adjustment,
     decided,
     points_allowed,
+    within,
 )
 from services.ledger.domain.refusals import OwnProposal, ProposalDecided, RequestIdReused
 
@@ -90,3 +91,22 @@ def test_what_was_approved_is_posted_under_the_request_that_proposed_it() -> Non
     assert asked.business_time == NOW
     dated = replace(OPEN, business_time=PROPOSED - 5)
     assert adjustment(decided(dated, YES, NOW)).business_time == PROPOSED - 5
+
+
+@pytest.mark.parametrize(
+    ("points", "before", "alone"),
+    [
+        (50, 0, True),
+        (51, 0, False),
+        (-50, 0, True),
+        (1, 50, False),
+        (20, 30, True),
+        (-50, 50, True),
+        (-100, 50, False),
+        (-60, 20, False),
+    ],
+)
+def test_neither_at_once_nor_together_more_than_is_allowed(
+    points: int, before: int, alone: bool
+) -> None:
+    assert within(points, before, 50) is alone

@@ -2,6 +2,8 @@
 
 from services.ledger.domain.basket import Nature
 from services.ledger.domain.documents import DocumentType
+from services.ledger.domain.lots import SentPart
+from services.ledger.domain.point_life import Expiry, PointLife
 from services.ledger.domain.policy import (
     Clawback,
     Combination,
@@ -20,7 +22,7 @@ from tests.unit.ledger_baskets import (
     policy,
     shop_of,
 )
-from tests.unit.ledger_till import Till, points, refusal, standing
+from tests.unit.ledger_till import DAY, Till, points, refusal, standing
 
 NEGATIVE = Settings(clawback=Clawback.ALLOW_NEGATIVE)
 HIGHEST = Settings(combination=Combination.HIGHEST_ONLY)
@@ -251,3 +253,44 @@ def test_a_return_counts_by_the_policy_version_of_its_sale() -> None:
     assert shop.sale(line(150)).policy_version == 2
     back = shop.give_back(sale)
     assert (back.policy_version, points(back)) == (1, -2)
+
+
+def test_goods_that_came_back_as_a_whole_prolong_no_points() -> None:
+    till = Till(policy(per_amount(), life=PointLife(expiry=Expiry.INACTIVITY, expiry_count=1)))
+    till.sale(line(1_000))
+    before, day = dict(till.wallet.lots), till.wallet.active_day
+    till.now += 20 * DAY
+    sale = till.sale(line(500), line(300))
+    till.now += 15 * DAY
+    till.expire()
+    assert till.wallet.lots != before
+    till.give_back(sale, 1)
+    assert till.wallet.active_day != day
+    till.give_back(sale)
+    kept = {lot_id: lot for lot_id, lot in till.wallet.lots.items() if lot.remaining}
+    assert (kept, till.wallet.active_day) == (before, day)
+
+
+def test_points_of_another_member_expire_as_they_would_have_without_returned_goods() -> None:
+    till = Till(policy(per_amount(), life=PointLife(expiry=Expiry.INACTIVITY, expiry_count=1)))
+    until = till.now // DAY * DAY + 10 * DAY
+    till.receive(SentPart((7, 1), 5, till.now - 100 * DAY, until, 1))
+    [received] = till.wallet.lots
+    till.wallet.received_until = ((received, until),)
+    sale = till.sale(line(500))
+    till.now += 12 * DAY
+    till.expire()
+    assert till.wallet.lots[received].term.expire_time != until
+    till.void(sale)
+    assert till.wallet.active_day is None
+    assert till.wallet.lots[received].term.expire_time == until
+
+
+def test_goods_that_came_back_undo_no_activity_since() -> None:
+    till = Till(policy(per_amount()))
+    sale = till.sale(line(500))
+    till.now += DAY
+    till.release(till.hold(5))
+    active = till.wallet.active_day
+    till.give_back(sale)
+    assert till.wallet.active_day == active

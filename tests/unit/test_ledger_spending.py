@@ -184,7 +184,7 @@ def test_a_release_leaves_the_wallet_as_before_the_hold() -> None:
     lots, balance = dict(shop.wallet.lots), shop.wallet.balance
     held = shop.hold(7)
     released = shop.release(held)
-    assert (released.type, released.entries) == (DocumentType.RELEASE, ())
+    assert (released.type, released.entries) == (DocumentType.RELEASE, [])
     assert (shop.wallet.lots, shop.wallet.balance) == (lots, balance)
     assert state(shop, held) is HoldState.RELEASED
 

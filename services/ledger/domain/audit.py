@@ -14,6 +14,7 @@ DOCUMENTS_IN_SEQUENCE = "documents_in_sequence"
 LOTS_ADD_UP = "lots_add_up"
 ENTRIES_HAVE_DOCUMENTS = "entries_have_documents"
 ENTRIES_RECOMPUTE = "entries_recompute"
+FORGIVEN_MADE_GOOD = "forgiven_made_good"
 REQUESTS_APPLIED_ONCE = "requests_applied_once"
 BATCHES_MATCH_JOURNAL = "batches_match_journal"
 TRANSFERS_ARRIVE = "transfers_arrive"
@@ -29,6 +30,7 @@ CHECKS = {
     LOTS_ADD_UP: "every lot is what one entry opened it with, less what was used",
     ENTRIES_HAVE_DOCUMENTS: "every entry belongs to a document that was not refused",
     ENTRIES_RECOMPUTE: "every entry follows from its sale and the policy version in force",
+    FORGIVEN_MADE_GOOD: "points that come back make good what returns forgave since they left",
     REQUESTS_APPLIED_ONCE: "no wallet has a request twice, refused ones included",
     BATCHES_MATCH_JOURNAL: "every batch has the documents and entries it says",
     TRANSFERS_ARRIVE: "what members send each other arrives whole and as it was, or never left",

@@ -11,6 +11,7 @@ from services.ledger.domain.basket import lines_from_json
 from services.ledger.domain.circumstances import Rules
 from services.ledger.domain.documents import Account, Document, DocumentType, Entry, Original
 from services.ledger.domain.earning import Grant
+from services.ledger.domain.forgiving import makes_good
 from services.ledger.domain.lots import Hold, Refunded, SentPart
 from services.ledger.domain.policy import Clawback, PointKind, Policy
 from services.ledger.domain.restoring import RESTORED
@@ -167,6 +168,7 @@ def return_differences(document: Document, expected: Sequence[Effect]) -> Iterat
     entries = [e for e in document.entries if e.account is not Account.REDEMPTION]
     # What of the sale's points had expired is undone before they are taken back.
     entries = [e for e in entries if (e.account, e.rule) != (Account.BREAKAGE, RESTORED)]
+    entries = [e for e in entries if not makes_good(e)]
     found = {(entry.rule, entry.kind): entry.points for entry in entries}
     forgiven = 0
     for rule, kind, points in expected:
@@ -183,7 +185,7 @@ def return_differences(document: Document, expected: Sequence[Effect]) -> Iterat
 
 
 # Documents of points that are spent, given back, sent, and grow old, with the account their entries
-# are against; None where they have no entries.
+# are against, but for those that make good what was forgiven; None where they have no others.
 LIVED = {
     DocumentType.HOLD: None,
     DocumentType.RELEASE: None,
@@ -199,9 +201,10 @@ LIVED = {
 def lived_differences(document: Document) -> Iterator[str]:
     """What they moved is what they say."""
     account = LIVED[document.type]
-    if any(e.account is not account or e.kind is not REDEEMABLE for e in document.entries):
+    entries = [entry for entry in document.entries if not makes_good(entry)]
+    if any(e.account is not account or e.kind is not REDEEMABLE for e in entries):
         yield "its entries are against another account"
-    moved = sum(entry.points for entry in document.entries)
+    moved = sum(entry.points for entry in entries)
     try:
         said = said_points(document)
     except msgspec.MsgspecError:

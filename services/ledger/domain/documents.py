@@ -54,6 +54,8 @@ class Flag(enum.IntFlag):
     NONE = 0
     POSSIBLE_DUPLICATE = 1
     UNKNOWN_CARD = 2
+    # Of a return or void: it takes back the last of its sale.
+    WHOLE_SALE = 4
 
 
 class RecordSale(
@@ -217,6 +219,8 @@ class ReceivePoints(msgspec.Struct, frozen=True, array_like=True, tag_field="fra
     business_time: int
     # Where they come from, in words for the statement.
     reason: str
+    # Of points that come back to who sent them: the place of the document that did, in the wallet.
+    left_at: int | None = None
 
 
 Command = (
@@ -333,6 +337,10 @@ class Original(msgspec.Struct, frozen=True):
     tender: Tender | None = None
     # Points of the tender that returns gave back.
     given_back: int = 0
+    # Its place among the wallet's documents.
+    sequence: int = 0
+    # The last day on which the member did anything else, as days since 1970; None: never.
+    active_day_without: int | None = None
 
     @property
     def returned_amount(self) -> int:

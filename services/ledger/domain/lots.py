@@ -112,6 +112,22 @@ class Hold(msgspec.Struct, frozen=True, array_like=True):
     burn_id: int = 0
     # The shared hold it is a part of: that alone captures and releases it.
     shared: str = ""
+    # The place of its document among the wallet's.
+    sequence: int = 0
+
+
+class Forgiven(msgspec.Struct, frozen=True, array_like=True):
+    """What a return could not take back, as it was spent or set aside, and what of it is left: it
+    is taken of points that come back and had left before the return, named by its place among the
+    wallet's documents.
+    """
+
+    return_id: int
+    sequence: int
+    # The sale that the return is of.
+    sale_id: int
+    points: int
+    left: int
 
 
 class Refunded(msgspec.Struct, frozen=True, array_like=True):
@@ -132,6 +148,8 @@ class Burn(msgspec.Struct, frozen=True):
     parts: tuple[LotPart, ...]
     # The shared hold it burned a part of: that alone gives it back.
     shared: str = ""
+    # When its points left: the place of the hold's document among the wallet's.
+    sequence: int = 0
 
     @property
     def points(self) -> int:

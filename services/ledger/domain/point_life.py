@@ -115,7 +115,12 @@ def lives_until(expire_time: int, inactive_months: int, active_day: int | None) 
     """When a lot expires that lives on with its member's activity."""
     if not inactive_months or active_day is None:
         return expire_time
-    return max(expire_time, (months_later(active_day, inactive_months) + 1) * MICROS_PER_DAY)
+    return max(expire_time, inactive_until(active_day * MICROS_PER_DAY, inactive_months))
+
+
+def inactive_until(time: int, months: int) -> int:
+    """When a lot expires so many months after a time, if nothing happens since."""
+    return (months_later(time // MICROS_PER_DAY, months) + 1) * MICROS_PER_DAY
 
 
 @lru_cache(maxsize=65_536)

@@ -68,6 +68,13 @@ def points_allowed(roles: Iterable[str], limits: Mapping[str, int]) -> int:
     return max((limits[role] for role in (*roles, ANY_ROLE) if role in limits), default=0)
 
 
+def within(points: int, before: int, allowed: int) -> bool:
+    """Whether a person may give or take so many points alone who gave others before, less what
+    they took: neither at once nor together more than is allowed.
+    """
+    return abs(points) <= allowed and abs(before + points) <= allowed
+
+
 def decided(proposal: Proposal, decision: Decision, now: int) -> Proposal:
     """A proposal as a decision leaves it; the same decision again changes nothing. Refuses:
     OwnProposal, ProposalDecided, RequestIdReused.

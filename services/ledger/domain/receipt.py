@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from services.ledger.domain.basket import money
 from services.ledger.domain.documents import Account, Balance, Document, DocumentType, Entry
+from services.ledger.domain.forgiving import makes_good
 from services.ledger.domain.policy import PointKind
 
 REDEMPTION = Account.REDEMPTION
@@ -63,6 +64,8 @@ def explanation(document: Document, entry: Entry) -> str:
     if document.type is DocumentType.ADJUSTMENT:
         return document.reason
     points = counted(abs(entry.points))
+    if makes_good(entry):
+        return f"{points} taken back: the goods they came with were returned while they were spent"
     if document.type in LIVED:
         return LIVED[document.type].format(points=points, reason=document.reason)
     if entry.account is REDEMPTION:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from services.ledger.domain.documents import Account, Entry
+from services.ledger.domain.forgiving import make_good
 from services.ledger.domain.lots import Lot, LotId, LotPart, LotUse, Refunded, first_points
 from services.ledger.domain.point_life import MICROS_PER_DAY, PointLife, Term
 from services.ledger.domain.policy import PointKind
@@ -29,11 +30,13 @@ def restore(
     document_id: int,
     parts: Sequence[LotPart],
     *,
+    left_at: int,
     business_time: int,
     life: PointLife,
 ) -> Restored:
     """Give points of lots back, as the first entries of a document; those of lots whose time is
-    over get the policy's days of grace.
+    over get the policy's days of grace. left_at is the place of the document that took them: what
+    returns forgave since is taken of them.
     """
     over = [part for part in parts if wallet.is_over(wallet.lots[part.lot], business_time)]
     own = [part for part in parts if part not in over]
@@ -48,7 +51,10 @@ def restore(
         lot = _grace_lot(wallet, (document_id, ordinal), over, business_time, life)
         done.lots.append(lot)
         done.refunded += [_refunded(wallet, part, lot.id) for part in over]
-    done.uses += wallet.repay()
+    back = [LotPart(each.target, each.points) for each in done.refunded]
+    taken, uses = make_good(wallet, back, left_at=left_at, after=done.entries)
+    done.entries += taken
+    done.uses += uses + wallet.repay()
     return done
 
 

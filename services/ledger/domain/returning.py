@@ -4,7 +4,6 @@ Points are recomputed from the lines that are left, never prorated. Pure; time i
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -12,23 +11,21 @@ from services.ledger.domain import refusals
 from services.ledger.domain.basket import Line, NumberedLine, lines_from_json
 from services.ledger.domain.circumstances import Circumstances, check_time
 from services.ledger.domain.documents import (
-    Account,
     Document,
     DocumentType,
-    Entry,
+    Flag,
     Original,
     RecordReturn,
 )
 from services.ledger.domain.earning import Earning, Grant
-from services.ledger.domain.lots import Lot, LotId, LotPart, LotUse, Tender, first_points
+from services.ledger.domain.forgiving import forgive
+from services.ledger.domain.lots import LotPart, Tender, first_points
 from services.ledger.domain.point_life import Term, term
 from services.ledger.domain.policy import Clawback, PointKind, Policy
-from services.ledger.domain.restoring import RESTORED, Restored, last_burned, restore
-from services.ledger.domain.selling import issued
+from services.ledger.domain.restoring import Restored, last_burned, restore
 from services.ledger.domain.tendering import earning_lines, points_due_back, tender_left
+from services.ledger.domain.unwinding import Change, Posted, post_changes, summed
 from services.ledger.domain.wallet import WalletState
-
-QUALIFYING = PointKind.QUALIFYING
 
 
 # What of a line comes back: its number, quantity and amount.
@@ -147,6 +144,7 @@ def original_of(sale: Document) -> Original:
         {},
         standing=sale.standing,
         tender=sale.tender,
+        sequence=sale.sequence,
     )
 
 
@@ -175,16 +173,44 @@ def record_return(
     back = taken_back(original, command)
     earning = circumstances.rules.earning(original.policy_version)
     policy = earning.policy
-    comes_back = sum(taken.amount for taken in back)
-    returned = original.returned_amount + comes_back
+    returned = original.returned_amount + sum(taken.amount for taken in back)
     before = grants_of(original, kept_lines(original), earning, original.returned_amount)
     left = kept_lines(original, back)
     after = grants_of(original, left, earning, returned)
     document_id = circumstances.next_id()
     paid = pay_back(document_id, returned, command, wallet, original, circumstances)
-    lived = term_now(policy, command, wallet, original)
-    changes = changes_between(before, after)
-    posted = post_changes(document_id, changes, wallet, original, policy, lived=lived, paid=paid)
+    posted = post_changes(
+        document_id,
+        changes_between(before, after),
+        wallet,
+        original,
+        policy.settings.clawback,
+        lived=term_now(policy, command, wallet, original),
+        paid=paid,
+    )
+    document = msgspec.structs.replace(
+        _document(document_id, command, wallet, original, back, posted),
+        tier_base=earning.tier_base(after),
+        tier_base_before=earning.tier_base(before),
+        tender=tender_back(original, paid, returned, policy),
+    )
+    if posted.forgiven and policy.settings.clawback is not Clawback.PENDING_ONLY:
+        forgive(document, wallet)
+    if not left:
+        wallet.forget_activity(original.business_time, original.active_day_without)
+        whole = Flag.WHOLE_SALE.value
+        document = msgspec.structs.replace(document, flags=whole, visits=-1)
+    return document
+
+
+def _document(
+    document_id: int,
+    command: RecordReturn,
+    wallet: WalletState,
+    original: Original,
+    back: Sequence[TakenBack],
+    posted: Posted,
+) -> Document:
     return Document(
         document_id,
         command.wallet_id,
@@ -199,19 +225,15 @@ def record_return(
         command.receipt_number,
         original.currency,
         msgspec.json.encode(back).decode(),
-        -comes_back,
+        -sum(taken.amount for taken in back),
         original_id=original.document_id,
         policy_version=original.policy_version,
         points_forgiven=posted.forgiven,
         entries=posted.entries,
         lots=posted.lots,
-        lot_uses=posted.uses,
+        lot_uses=summed(posted.uses),
         standing=original.standing,
         original_time=original.business_time,
-        tier_base=earning.tier_base(after),
-        tier_base_before=earning.tier_base(before),
-        visits=0 if left else -1,
-        tender=tender_back(original, paid, returned, policy),
     )
 
 
@@ -234,6 +256,7 @@ def pay_back(
         wallet,
         document_id,
         last_burned(still_burned(original.tender, original.given_back), points),
+        left_at=original.sequence,
         business_time=command.business_time,
         life=circumstances.rules.life_at(command.business_time),
     )
@@ -251,9 +274,7 @@ def term_now(
     return lived
 
 
-def changed_grants(
-    original: Original, back: Sequence[TakenBack], earning: Earning
-) -> list[tuple[PointKind, int, Grant]]:
+def changed_grants(original: Original, back: Sequence[TakenBack], earning: Earning) -> list[Change]:
     """By how much each rule's points change when these lines go, recomputed from what is left."""
     returned = original.returned_amount
     comes_back = sum(taken.amount for taken in back)
@@ -276,9 +297,7 @@ def grants_of(
     )
 
 
-def changes_between(
-    had_grants: Iterable[Grant], has_grants: Iterable[Grant]
-) -> list[tuple[PointKind, int, Grant]]:
+def changes_between(had_grants: Iterable[Grant], has_grants: Iterable[Grant]) -> list[Change]:
     before, after = by_effect(had_grants), by_effect(has_grants)
     changes = []
     for effect in (*before, *(effect for effect in after if effect not in before)):
@@ -295,71 +314,6 @@ def by_effect(grants: Iterable[Grant]) -> dict[tuple[str, PointKind], Grant]:
     return {(grant.rule, kind): grant for grant in grants for kind in grant.kinds}
 
 
-@dataclass(slots=True)
-class _Posted:
-    entries: list[Entry]
-    lots: list[Lot]
-    uses: list[LotUse]
-    forgiven: int = 0
-
-
-def post_changes(
-    document_id: int,
-    changes: Sequence[tuple[PointKind, int, Grant]],
-    wallet: WalletState,
-    original: Original,
-    policy: Policy,
-    *,
-    lived: Term,
-    paid: Restored,
-) -> _Posted:
-    """Post what a return changes: a lot where points come, a clawback where some go.
-
-    What comes stands first, after points that the sale was paid with: where one rule gives way to
-    another, the points of the one pay for those of the other before anything is forgiven.
-    """
-    clawback = policy.settings.clawback
-    posted = _Posted(paid.entries, paid.lots, paid.uses)
-    for kind, change, grant in sorted(changes, key=lambda change: change[1] < 0):
-        points = change
-        ordinal = len(posted.entries) + 1
-        if kind is QUALIFYING:
-            wallet.qualifying += points
-        elif points > 0:
-            lot, repaid = wallet.credit(
-                (document_id, ordinal), points, earn_time=original.business_time, term=lived
-            )
-            posted.lots.append(lot)
-            posted.uses += repaid
-        else:
-            own = own_lots(wallet, (original.document_id, *original.return_ids, document_id))
-            if clawback is not Clawback.PENDING_ONLY:
-                undone = wallet.undo_expiry(ordinal, -points, own)
-                if undone:
-                    posted.uses += undone
-                    posted.entries.append(unexpired(ordinal, undone))
-                    ordinal += 1
-            uses, forgiven = wallet.claw_back(
-                ordinal,
-                -points,
-                own=own,
-                into_negative=clawback is Clawback.ALLOW_NEGATIVE,
-                pending_only=clawback is Clawback.PENDING_ONLY,
-            )
-            posted.uses += uses
-            posted.forgiven += forgiven
-            points += forgiven
-        if points:
-            posted.entries.append(issued(ordinal, kind, points, grant))
-    return posted
-
-
-def unexpired(ordinal: int, uses: Sequence[LotUse]) -> Entry:
-    """The entry of expired points that the programme gives back."""
-    points = -sum(use.points for use in uses)
-    return Entry(ordinal, PointKind.REDEEMABLE, Account.BREAKAGE, points, RESTORED)
-
-
 def still_burned(tender: Tender, given_back: int) -> list[LotPart]:
     """What of a tender's points earlier returns left burned; they gave the last burned back."""
     return first_points(tender.parts, tender.points - given_back)
@@ -373,9 +327,3 @@ def tender_back(original: Original, paid: Restored, returned: int, policy: Polic
     amount = before - tender_left(original, returned, policy)
     parts = tuple(LotPart(each.target, each.points) for each in paid.refunded)
     return Tender(sum(part.points for part in parts), amount, parts)
-
-
-def own_lots(wallet: WalletState, document_ids: Sequence[int]) -> list[LotId]:
-    """The lots that a sale opened, and those that returns of it did; in the order of documents."""
-    own = [lot_id for lot_id in wallet.lots if lot_id[0] in document_ids]
-    return sorted(own, key=lambda lot_id: (document_ids.index(lot_id[0]), lot_id[1]))

@@ -18,6 +18,7 @@ from services.ledger.domain.documents import (
     RefundPoints,
     ReleaseHold,
 )
+from services.ledger.domain.forgiving import make_good
 from services.ledger.domain.lots import (
     Burn,
     Hold,
@@ -56,6 +57,7 @@ def hold_points(command: HoldPoints, wallet: WalletState, circumstances: Circums
         command.purpose,
         parts,
         shared=command.shared,
+        sequence=wallet.sequence + 1,
     )
     wallet.keep_hold(hold)
     return _document(
@@ -90,9 +92,10 @@ def capture_points(
         hold, state=HoldState.CAPTURED, captured=points, burn_id=document_id
     )
     uses = wallet.take(1, captured_parts(hold))
-    uses += wallet.repay()
     wallet.keep_hold(hold)
     entry = Entry(1, REDEEMABLE, Account.REDEMPTION, -points)
+    taken, more = make_good(wallet, released_parts(hold), left_at=hold.sequence, after=[entry])
+    uses += more + wallet.repay()
     return _document(
         command,
         DocumentType.BURN,
@@ -100,7 +103,7 @@ def capture_points(
         hold.business_time,
         wallet,
         hold=hold,
-        entries=[entry],
+        entries=[entry, *taken],
         uses=uses,
     )
 
@@ -118,10 +121,12 @@ def release_hold(
     if hold.state is HoldState.CAPTURED:
         raise refusals.HoldCaptured("the hold was captured before")
     document_id = circumstances.next_id()
+    entries: list[Entry] = []
     uses: list[LotUse] = []
     if hold.state is HoldState.OPEN:
         wallet.unhold(hold.parts)
-        uses = wallet.repay()
+        entries, uses = make_good(wallet, hold.parts, left_at=hold.sequence)
+        uses += wallet.repay()
         over = hold.expire_time <= circumstances.now
         state = HoldState.EXPIRED if over else HoldState.RELEASED
         hold = msgspec.structs.replace(hold, state=state)
@@ -133,6 +138,7 @@ def release_hold(
         hold.business_time,
         wallet,
         hold=hold,
+        entries=entries,
         uses=uses,
     )
 
@@ -154,6 +160,11 @@ def require_same(shared: str, asked: str) -> None:
 def captured_parts(hold: Hold) -> list[LotPart]:
     """The points of a captured hold that were burned, in the order they were."""
     return first_points(hold.parts, hold.captured)
+
+
+def released_parts(hold: Hold) -> list[LotPart]:
+    """The points of a captured hold that were not burned."""
+    return first_points(tuple(reversed(hold.parts)), hold.points - hold.captured)
 
 
 def refund_points(
@@ -182,6 +193,7 @@ def refund_points(
         wallet,
         document_id,
         last_burned(burn.parts, points),
+        left_at=burn.sequence,
         business_time=command.business_time,
         life=circumstances.rules.life_at(command.business_time),
     )
@@ -204,7 +216,7 @@ def refund_points(
 def burned_by(document: Document) -> Burn:
     """A burn as a refund sees it when nothing was given back yet."""
     hold = msgspec.json.decode(document.lines_json, type=Hold)
-    return Burn(document.document_id, tuple(captured_parts(hold)), hold.shared)
+    return Burn(document.document_id, tuple(captured_parts(hold)), hold.shared, hold.sequence)
 
 
 def refunded_by(burn: Burn, document: Document) -> Burn:
@@ -213,7 +225,7 @@ def refunded_by(burn: Burn, document: Document) -> Burn:
     for refunded in msgspec.json.decode(document.lines_json, type=list[Refunded]):
         left[refunded.source] -= refunded.points
     parts = tuple(LotPart(lot, points) for lot, points in left.items() if points)
-    return Burn(burn.burn_id, parts, burn.shared)
+    return msgspec.structs.replace(burn, parts=parts)
 
 
 def _document(

@@ -21,6 +21,7 @@ from services.ledger.domain.documents import (
     ReceivePoints,
     SendPoints,
 )
+from services.ledger.domain.forgiving import make_good
 from services.ledger.domain.lots import Lot, LotPart, LotUse, SentPart, first_points
 from services.ledger.domain.point_life import Term
 from services.ledger.domain.policy import PointKind
@@ -138,13 +139,26 @@ def receiving(transfer: Transfer, sent: Sequence[Document]) -> ReceivePoints:
 def returning(transfer: Transfer, sent: Sequence[Document]) -> list[ReceivePoints]:
     """What a transfer that cannot be made asks of the wallets that sent points already."""
     return [
-        _putting(transfer, each.wallet_id, sent_parts(each), f"return/{each.wallet_id}", RETURNED)
+        _putting(
+            transfer,
+            each.wallet_id,
+            sent_parts(each),
+            f"return/{each.wallet_id}",
+            RETURNED,
+            left_at=each.sequence,
+        )
         for each in sent
     ]
 
 
 def _putting(
-    transfer: Transfer, wallet_id: int, parts: tuple[SentPart, ...], step: str, reason: str
+    transfer: Transfer,
+    wallet_id: int,
+    parts: tuple[SentPart, ...],
+    step: str,
+    reason: str,
+    *,
+    left_at: int | None = None,
 ) -> ReceivePoints:
     return ReceivePoints(
         wallet_id,
@@ -154,6 +168,7 @@ def _putting(
         transfer.actor,
         transfer.create_time,
         reason,
+        left_at,
     )
 
 
@@ -194,16 +209,22 @@ def receive_points(
     command: ReceivePoints, wallet: WalletState, circumstances: Circumstances
 ) -> Document:
     """A lot for each that was sent, on the same terms; what the wallet owes is repaid out of
-    them.
+    them. Of what comes back as it could not be sent, what returns forgave since is taken first.
     """
     document_id = circumstances.next_id()
-    lots, entries = [], []
+    lots: list[Lot] = []
+    entries: list[Entry] = []
     for ordinal, part in enumerate(command.parts, 1):
         term = Term(expire_time=part.expire_time, inactive_months=part.inactive_months)
         lot_id = document_id, ordinal
         lots.append(wallet.open_lot(lot_id, part.points, earn_time=part.earn_time, term=term))
         entries.append(Entry(ordinal, PointKind.REDEEMABLE, Account.TRANSFER, part.points))
-    uses = wallet.repay()
+    uses: list[LotUse] = []
+    if command.left_at is not None:
+        back = [LotPart(lot.id, lot.points) for lot in lots]
+        taken, uses = make_good(wallet, back, left_at=command.left_at, after=entries)
+        entries += taken
+    uses += wallet.repay()
     return _document(
         command,
         DocumentType.RECEIVE,

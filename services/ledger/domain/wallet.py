@@ -1,17 +1,27 @@
 """A wallet and its lots: what credits, holds, burns, clawbacks and the night do to them."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from services.ledger.domain.documents import Balance
-from services.ledger.domain.lots import Hold, Lot, LotId, LotPart, LotUse, first_points
+from services.ledger.domain.lots import (
+    Forgiven,
+    Hold,
+    Lot,
+    LotId,
+    LotPart,
+    LotUse,
+    first_points,
+)
 from services.ledger.domain.point_life import (
     FOREVER,
     MICROS_PER_DAY,
     BurnOrder,
     Term,
+    inactive_until,
     lives_until,
 )
 from services.ledger.domain.refusals import InsufficientPoints, MemberBlocked
@@ -51,8 +61,16 @@ class WalletState:
     holds: dict[int, Hold] = field(default_factory=dict)
     # What expired of lots and was not put back; known where a command takes back what they gave.
     expired: dict[LotId, int] = field(default_factory=dict)
+    # What lots repaid of a debt, and what was undone of it (below zero); known where expired is.
+    repaid: tuple[LotPart, ...] = ()
+    # When lots of another member's points would expire but for activity; known where it is undone.
+    received_until: tuple[tuple[LotId, int], ...] = ()
     # Holds that were made or changed, to be written.
     touched_holds: set[int] = field(default_factory=set)
+    # What returns forgave, in their order, known where a command gives points back; and of which
+    # of them it changed, to be written.
+    forgiven: tuple[Forgiven, ...] = ()
+    touched_forgiven: frozenset[int] = frozenset()
 
     @property
     def balance(self) -> Balance:
@@ -73,6 +91,24 @@ class WalletState:
         if self.active_day is None or day > self.active_day:
             self.active_day = day
 
+    def forget_activity(self, business_time: int, active_day: int | None) -> None:
+        """What the member did at a business time was undone; without it they were active last on
+        active_day. Lots live on no longer than with that.
+        """
+        if self.active_day != business_time // MICROS_PER_DAY:
+            return
+        self.active_day = active_day
+        received_until = dict(self.received_until)
+        for lot in list(self.lots.values()):
+            months, stated = lot.term.inactive_months, lot.term.expire_time
+            if not months or stated is None:
+                continue
+            first = received_until.get(lot.id) or inactive_until(lot.earn_time, months)
+            until = lives_until(first, months, active_day)
+            if until < stated:
+                term = msgspec.structs.replace(lot.term, expire_time=until)
+                self._put(msgspec.structs.replace(lot, term=term))
+
     def credit(
         self, lot_id: LotId, points: int, *, earn_time: int, term: Term = FOREVER
     ) -> tuple[Lot, list[LotUse]]:
@@ -90,7 +126,10 @@ class WalletState:
         self.overdrawn -= repaid
         lot = Lot(*lot_id, points, points - repaid, earn_time, term)
         self.lots[lot_id] = lot
-        return lot, [LotUse(lot_id[1], lot_id, repaid)] if repaid else []
+        if not repaid:
+            return lot, []
+        self.repaid += (LotPart(lot_id, repaid),)
+        return lot, [LotUse(lot_id[1], lot_id, repaid)]
 
     def open_lot(self, lot_id: LotId, points: int, *, earn_time: int, term: Term) -> Lot:
         """Open a lot of points that were earned before, for those that are given back."""
@@ -174,6 +213,17 @@ class WalletState:
         self.holds[hold.hold_id] = hold
         self.touched_holds.add(hold.hold_id)
 
+    def keep_forgiven(self, forgiven: Forgiven) -> None:
+        others = (each for each in self.forgiven if each.return_id != forgiven.return_id)
+        self.forgiven = tuple(sorted((*others, forgiven), key=lambda each: each.sequence))
+        self.touched_forgiven |= {forgiven.return_id}
+
+    def make_good(self, ordinal: int, points: int, lots: Iterable[LotId]) -> list[LotUse]:
+        """Take back of lots what a return could not."""
+        uses, _ = self._draw(ordinal, points, [self.lots[lot_id] for lot_id in lots])
+        self.lifetime -= points
+        return uses
+
     def give_back(self, ordinal: int, parts: Iterable[LotPart]) -> list[LotUse]:
         """Put burned points back into the lots they came from."""
         uses = []
@@ -198,25 +248,44 @@ class WalletState:
     ) -> tuple[list[LotUse], int]:
         """Take back points a sale had earned, so that the wallet stands as if it had never been.
 
-        Takes what is left of the sale's own lots, pending or not; then, for what was spent of
-        them, the lots that the spending would have taken instead; then, with into_negative, the
-        wallet owes the rest. With pending_only nothing but pending lots of its own. Returns the
-        uses and the points forgiven.
+        Takes what is left of the sale's own lots, pending or not; what these had repaid of a debt
+        is owed again. For what was spent of them it takes the lots that the spending would have
+        taken instead; with into_negative the wallet owes that, and these lots repay it. With
+        pending_only nothing but pending lots of its own. Returns the uses and the points forgiven.
         """
+        uses: list[LotUse] = []
+        if not pending_only:
+            uses = self._undo_repayment(points, own)
         ordered = [self.lots[lot_id] for lot_id in own if lot_id in self.lots]
         if pending_only:
             ordered = [lot for lot in ordered if lot.pending]
-        else:
+        elif not into_negative:
             others = [
                 lot for lot in self.lots.values() if not lot.pending and lot.id not in set(own)
             ]
             ordered += self.in_burn_order(others)
-        uses, missing = self._draw(ordinal, points, ordered)
+        drawn, missing = self._draw(ordinal, points, ordered)
         forgiven = 0 if into_negative else missing
         self.overdrawn += missing - forgiven
         self.available -= missing - forgiven
         self.lifetime -= points - forgiven
-        return uses, forgiven
+        return uses + drawn + self.repay(), forgiven
+
+    def _undo_repayment(self, points: int, own: Sequence[LotId]) -> list[LotUse]:
+        """Put back into lots what they repaid of a debt, as far as they miss it to give so many
+        points: the wallet owes it again.
+        """
+        missing = points - sum(self.lots[lot_id].free for lot_id in own if lot_id in self.lots)
+        repaid = dict.fromkeys(own, 0)
+        for part in self.repaid:
+            if part.lot in repaid:
+                repaid[part.lot] += part.points
+        parts = first_points(itertools.starmap(LotPart, repaid.items()), max(missing, 0))
+        for part in parts:
+            self.repaid += (LotPart(part.lot, -part.points),)
+            self.overdrawn += part.points
+            self.available -= part.points
+        return self.give_back(REPAID, parts)
 
     def activate(self, business_time: int) -> tuple[list[LotPart], list[LotUse]]:
         """Make pending lots available whose time has come. Returns them, and what of them repaid
@@ -274,6 +343,7 @@ class WalletState:
         # The debt had been deducted from what is available already.
         self.available = before
         self.overdrawn -= owed
+        self.repaid += tuple(LotPart(use.lot, use.points) for use in uses)
         return uses
 
     def _draw(self, ordinal: int, points: int, lots: Iterable[Lot]) -> tuple[list[LotUse], int]:

@@ -1,20 +1,35 @@
 """Whose wallets a request names, and whether the caller may see them."""
 
 import asyncio
+from collections.abc import Sequence
 
+from services.ledger.domain.refusals import QueueFull
 from services.ledger.rpc import names
 from services.ledger.usecases.read import Holding, Reading
 from services.plumbing.auth import current_caller
-from services.plumbing.errors import Forbidden
+from services.plumbing.errors import Forbidden, Refused
+from services.plumbing.group_commit import GroupCommitter, QueueIsFull
+
+TOGETHER_MAX = 1_000
+
+# A member, and the request at hand, if one is.
+Asked = tuple[str, str | None]
 
 
 class Holdings:
-    def __init__(self, reading: Reading) -> None:
+    """Wallets by name for the calls of one event loop. Members who are asked for while a look-up is
+    under way are in the next, so that each costs a share of a statement.
+    """
+
+    def __init__(self, reading: Reading, *, queue_max: int) -> None:
         self._reading = reading
+        self._queue: GroupCommitter[Asked, Holding | Refused] = GroupCommitter(
+            self._look_up_members, batch_max=TOGETHER_MAX, queue_max=queue_max
+        )
 
     async def find(self, name: str, *, request_id: str | None = None) -> Holding:
         """The wallets of wallets/{wallet} or members/{member}/…; request_id is of what is to be
-        done with them. Refuses: NOT_YOURS, WalletNotFound, MemberMerged.
+        done with them. Refuses: NOT_YOURS, WalletNotFound, MemberMerged, QueueFull.
         """
         collection, identifier = name.split("/")[:2]
         if collection == "members":
@@ -25,15 +40,19 @@ class Holdings:
 
     async def look_up(self, name: str, *, request_id: str | None = None) -> Holding:
         """The same for whoever asks, of wallets whose owner is not shown what is in them: those
-        that points are sent to. Refuses: WalletNotFound, MemberMerged.
+        that points are sent to. Refuses: WalletNotFound, MemberMerged, QueueFull.
         """
         collection, identifier = name.split("/")[:2]
-        if collection == "members":
-            return await asyncio.to_thread(
-                self._reading.holding, member_id=identifier, request_id=request_id
-            )
-        wallet_id = names.read_wallet_id(identifier)
-        return await asyncio.to_thread(self._reading.holding, wallet_id=wallet_id)
+        if collection != "members":
+            return await asyncio.to_thread(self._reading.holding, names.read_wallet_id(identifier))
+        try:
+            submitted = self._queue.submit([(identifier, request_id)])
+        except QueueIsFull:
+            raise QueueFull("too much is waiting; send it again in a moment") from None
+        found = (await submitted)[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     async def require_own(self, wallet_id: int) -> None:
         """Refuses: NOT_YOURS, also where there is no such wallet: permission comes before
@@ -45,3 +64,9 @@ class Holdings:
         member_id = caller.subject.removeprefix("members/")
         if not await asyncio.to_thread(self._reading.owns, member_id, wallet_id):
             raise Forbidden("the token opens only its subject's own", reason="NOT_YOURS")
+
+    async def close(self) -> None:
+        await self._queue.close()
+
+    async def _look_up_members(self, asked: Sequence[Asked]) -> Sequence[Holding | Refused]:
+        return await asyncio.to_thread(self._reading.holdings_of_members, asked)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Protocol
 
+import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import ledger_pb2
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
@@ -15,6 +16,12 @@ from services.ledger.domain.policy import PointKind
 from services.ledger.domain.receipt import explanation, receipt_texts
 from services.ledger.rpc import names
 from services.plumbing.errors import FieldViolation, Invalid, Refused
+from services.plumbing.grpc_calls import code_of
+
+# What a caller is told of an item of a batch that failed for a reason that is not theirs to know.
+INTERNAL = pos.Refusal(
+    reason="INTERNAL", message="internal error", code=grpc.StatusCode.INTERNAL.value[0]
+)
 
 
 def micros(time: Timestamp) -> int:
@@ -177,6 +184,7 @@ def refusal(refused: Refused) -> pos.Refusal:
             pos.FieldViolation(field=v.field, description=v.description) for v in refused.violations
         ],
         retryable=refused.retryable,
+        code=code_of(refused).value[0],
     )
 
 

@@ -80,8 +80,7 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
                 response.outcomes.add(refused=messages.refusal(answer))
             else:
                 metrics.REFUSALS.labels("INTERNAL").inc()
-                internal = pos.Refusal(reason="INTERNAL", message="internal error")
-                response.outcomes.add(refused=internal)
+                response.outcomes.add(refused=messages.INTERNAL)
         metrics.SALES.inc(recorded)
         return response
 

@@ -16,9 +16,10 @@ from services.ledger.domain.documents import (
     ReleaseHold,
 )
 from services.ledger.domain.expiry_plan import BurnPlan, PlannedBurn, losses_of
-from services.ledger.domain.lots import Hold, Lot, Refunded
+from services.ledger.domain.lots import Hold, HoldState, Lot, Refunded
 from services.ledger.domain.refusals import InsufficientPoints
 from services.ledger.rpc import messages, names
+from services.ledger.rpc.batches import answer_each
 from services.ledger.rpc.holdings import Holdings
 from services.ledger.rpc.shared_holds import HOLD_LIFE_SECONDS, SharedPoints
 from services.ledger.shards import Shards
@@ -52,6 +53,22 @@ class Points(points_pb2_grpc.PointsServiceServicer):
         request: points_pb2.HoldPointsRequest,
         context: Context,  # noqa: ARG002
     ) -> points_pb2.HoldPointsResponse:
+        return await self._hold(request)
+
+    async def BatchHoldPoints(
+        self,
+        request: points_pb2.BatchHoldPointsRequest,
+        context: Context,  # noqa: ARG002
+    ) -> points_pb2.BatchHoldPointsResponse:
+        response = points_pb2.BatchHoldPointsResponse()
+        for answer in await answer_each(request.requests, self._hold):
+            if isinstance(answer, points_pb2.HoldPointsResponse):
+                response.outcomes.add(held=answer)
+            else:
+                response.outcomes.add(refused=answer)
+        return response
+
+    async def _hold(self, request: points_pb2.HoldPointsRequest) -> points_pb2.HoldPointsResponse:
         """Of a member with several wallets the first that has so many points, else several."""
         holding = await self._holdings.find(request.wallet, request_id=request.request_id)
         if request.wallet.startswith("wallets/"):
@@ -90,6 +107,24 @@ class Points(points_pb2_grpc.PointsServiceServicer):
         self,
         request: points_pb2.CapturePointsRequest,
         context: Context,  # noqa: ARG002
+    ) -> points_pb2.CapturePointsResponse:
+        return await self._capture(request)
+
+    async def BatchCapturePoints(
+        self,
+        request: points_pb2.BatchCapturePointsRequest,
+        context: Context,  # noqa: ARG002
+    ) -> points_pb2.BatchCapturePointsResponse:
+        response = points_pb2.BatchCapturePointsResponse()
+        for answer in await answer_each(request.requests, self._capture):
+            if isinstance(answer, points_pb2.CapturePointsResponse):
+                response.outcomes.add(captured=answer)
+            else:
+                response.outcomes.add(refused=answer)
+        return response
+
+    async def _capture(
+        self, request: points_pb2.CapturePointsRequest
     ) -> points_pb2.CapturePointsResponse:
         if names.is_shared(request.hold):
             return await self._shared.capture(request)
@@ -179,6 +214,27 @@ class Points(points_pb2_grpc.PointsServiceServicer):
         await self._holdings.require_own(wallet_id)
         hold = await asyncio.to_thread(self._lots.hold, wallet_id, hold_id)
         return points_pb2.GetHoldResponse(hold=write_hold(wallet_id, hold))
+
+    async def ListHolds(
+        self,
+        request: points_pb2.ListHoldsRequest,
+        context: Context,  # noqa: ARG002
+    ) -> points_pb2.ListHoldsResponse:
+        size = page_size(request.page_size, default=50, most=500)
+        keys = read_page_token(request.page_token, int, int, int)
+        holding = await self._holdings.find(request.parent)
+        found = await asyncio.to_thread(
+            self._lots.holds,
+            holding,
+            states=[HoldState(state) for state in request.states] or list(HoldState),
+            before=(int(keys[0]), int(keys[1]), int(keys[2])) if keys else None,
+            limit=size + 1,
+        )
+        page = found[:size]
+        return points_pb2.ListHoldsResponse(
+            holds=[write_hold(key[-1], hold) for key, hold in page],
+            next_page_token=page_token(*page[-1][0]) if len(found) > size else "",
+        )
 
     async def PlanExpiry(
         self,
@@ -279,6 +335,8 @@ def write_hold(wallet_id: int, hold: Hold) -> points_pb2.Hold:
         purpose=hold.purpose,
         expire_time=messages.timestamp(hold.expire_time),
         burn=names.burn_name(wallet_id, hold.burn_id) if hold.burn_id else "",
+        shared_hold=f"{names.SHARED_HOLDS}{hold.shared}" if hold.shared else "",
+        business_time=messages.timestamp(hold.business_time),
     )
 
 

@@ -160,4 +160,5 @@ def write_hold(hold: SharedHold) -> points_pb2.Hold:
             )
             for part in hold.parts
         ],
+        business_time=messages.timestamp(hold.business_time),
     )

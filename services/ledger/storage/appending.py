@@ -18,7 +18,7 @@ import msgspec
 from services.ledger.domain.documents import Document, DocumentType
 from services.ledger.domain.lots import Lot, LotId
 from services.ledger.domain.wallet import WalletState
-from services.ledger.storage import holds
+from services.ledger.storage import forgiven, holds
 from services.ledger.storage.posting import MICROS
 from services.plumbing import doorbell, outbox
 from services.plumbing.batch_session import BatchTransaction, Prepared
@@ -98,6 +98,18 @@ def prepared(schema: str) -> Sequence[Prepared]:
             VALUES ($1, $2, $3, $4, $5)""",
         ),
         (f"announce_{schema}", *outbox.prepared_insertion(schema)),
+        holds.writing(schema),
+        (
+            f"touch_{schema}",
+            "bigint[], bigint[], smallint[], bigint[], bigint[], boolean[], bigint[]",
+            f"""
+            UPDATE {schema}.lots SET remaining = l.remaining, held = l.held, pending = l.pending,
+                expire_time = {MICROS.format("l.expire_time")}
+            FROM unnest($1, $2, $3, $4, $5, $6, $7)
+                AS l (wallet, document, ordinal, remaining, held, pending, expire_time)
+            WHERE lots.wallet_id = l.wallet AND lots.document_id = l.document
+              AND lots.ordinal = l.ordinal""",
+        ),
     )
 
 
@@ -123,6 +135,7 @@ def append(
         _batch(schema, posted, batch_id, post_time),
         _announcement(schema, event) if event else NOTHING,
         holds.changed(schema, wallets) or NOTHING,
+        forgiven.changed(schema, wallets) or NOTHING,
     ):
         if statement:
             batch.later(statement, values)
@@ -239,16 +252,8 @@ def _drawn_lots(wallets: Iterable[WalletState]) -> list[tuple[int, Lot]]:
 def _touched_lots(schema: str, lots: Sequence[tuple[int, Lot]]) -> Statement:
     if not lots:
         return NOTHING
-    statement = f"""
-        UPDATE {schema}.lots SET remaining = l.remaining, held = l.held, pending = l.pending,
-            expire_time = {MICROS.format("l.expire_time")}
-        FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::bigint[], %s::bigint[],
-                    %s::boolean[], %s::bigint[])
-            AS l (wallet, document, ordinal, remaining, held, pending, expire_time)
-        WHERE lots.wallet_id = l.wallet AND lots.document_id = l.document
-          AND lots.ordinal = l.ordinal"""
     times = [lot.term.expire_time for _, lot in lots]
-    return statement, [
+    return f"EXECUTE touch_{schema}(%s, %s, %s, %s, %s, %s, %s)", [
         array([wallet for wallet, _ in lots]),
         array([lot.document_id for _, lot in lots]),
         array([lot.ordinal for _, lot in lots]),

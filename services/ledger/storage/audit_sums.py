@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from services.ledger.domain import audit
 from services.ledger.domain.audit import CheckResult
 from services.ledger.domain.documents import Account, DocumentType
+from services.ledger.domain.forgiving import MADE_GOOD
 from services.ledger.domain.lots import HoldState
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.restoring import RESTORED
@@ -128,6 +129,10 @@ SEQUENCES = f"""
            CASE WHEN sequence <> 0 THEN 'it was refused and has a sequence' END
     FROM {{schema}}.journal WHERE refusal IS NOT NULL"""
 
+# Points that came back and make good what a return had forgiven.
+IS_MADE_GOOD = (
+    f"(account = {Account.ISSUANCE.value} AND rule = '{MADE_GOOD}' AND policy_version = 0)"
+)
 # Points given back into the lots that they were burned of, or expired in.
 _RESTORED = f"(account IN {_SPENT} AND rule = '{RESTORED}')"
 
@@ -175,7 +180,8 @@ LOTS = f"""
     LEFT JOIN (
         SELECT *, account = {Account.BREAKAGE.value}
                   OR account = {Account.REDEMPTION.value} AND (points < 0 OR {_RESTORED})
-                  OR account = {Account.TRANSFER.value} AND points < 0 AS drawn
+                  OR account = {Account.TRANSFER.value} AND points < 0
+                  OR {IS_MADE_GOOD} AS drawn
         FROM {{schema}}.entries WHERE kind = {REDEEMABLE}) e
         USING (wallet_id, document_id, ordinal)"""
 
@@ -203,11 +209,13 @@ HOLDS = f"""
     LEFT JOIN (
         SELECT j.wallet_id, j.original_id AS hold_id, j.document_id AS burn_id,
                (SELECT -sum(points) FROM {{schema}}.entries e
-                WHERE e.document_id = j.document_id) AS burned,
+                WHERE e.document_id = j.document_id
+                  AND e.account = {Account.REDEMPTION.value}) AS burned,
                (SELECT sum(points) FROM {{schema}}.journal r JOIN {{schema}}.entries e
                     ON e.document_id = r.document_id
                 WHERE r.wallet_id = j.wallet_id AND r.original_id = j.document_id
-                  AND r.type = {DocumentType.REFUND.value} AND r.refusal IS NULL) AS given_back
+                  AND r.type = {DocumentType.REFUND.value} AND r.refusal IS NULL
+                  AND e.account = {Account.REDEMPTION.value}) AS given_back
         FROM {{schema}}.journal j
         WHERE j.type = {DocumentType.BURN.value} AND j.refusal IS NULL) b
         USING (wallet_id, hold_id)"""

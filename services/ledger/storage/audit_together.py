@@ -4,7 +4,7 @@ from sqlalchemy import Connection
 
 from services.ledger.domain import audit
 from services.ledger.domain.audit import CheckResult
-from services.ledger.domain.documents import DocumentType
+from services.ledger.domain.documents import Account, DocumentType
 from services.ledger.domain.lots import HoldState
 from services.ledger.domain.shared_holds import SharedState
 from services.ledger.storage.audit_sums import compare
@@ -54,6 +54,7 @@ PARTS = f"""
         SELECT j.wallet_id AS wallet, j.original_id AS burn, sum(e.points) AS given_back
         FROM {{schema}}.journal j JOIN {{schema}}.entries e USING (document_id)
         WHERE j.type = {DocumentType.REFUND.value} AND j.refusal IS NULL
+          AND e.account = {Account.REDEMPTION.value}
         GROUP BY 1, 2) r ON (r.wallet, r.burn) = (p.wallet_id, p.burn_id)"""
 
 SUMS = f"""

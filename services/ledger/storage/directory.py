@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 
 from sqlalchemy import Connection
 
@@ -93,22 +95,37 @@ class Counting:
     shared_before: bool
 
 
-def holding_of(connection: Connection, member_id: str, request_id: str | None = None) -> Counting:
-    # Most members were never merged, and following merges takes several times as long.
-    shared = "EXISTS (SELECT FROM shared_moves WHERE request_id = %s::uuid)"
+def holding_of(connection: Connection, member_id: str) -> Counting:
+    return holdings_of(connection, [(member_id, None)])[0]
+
+
+def holdings_of(connection: Connection, asked: Sequence[tuple[str, str | None]]) -> list[Counting]:
+    """What counts for members, in their order; each with the request that is at hand, if one is."""
     rows = connection.exec_driver_sql(
-        "SELECT wallet_id, EXISTS (SELECT FROM merged_members WHERE source_id = asked"
-        "  AND undo_time IS NULL) OR EXISTS (SELECT FROM merged_members WHERE target_id = asked"
-        f"  AND undo_time IS NULL), {shared if request_id else 'false'}"
-        " FROM (SELECT %s::uuid AS asked) AS one"
-        " LEFT JOIN wallet_owners ON member_id = asked ORDER BY attach_time, wallet_id",
-        (*([request_id] if request_id else []), member_id),
-    ).fetchall()
-    merged, shared_before = rows[0][1:]
-    if merged:
-        return merged_holding_of(connection, member_id, shared_before=shared_before)
-    owners = {row[0]: member_id for row in rows if row[0] is not None}
-    return Counting(owners, None, shared_before)
+        # Most members were never merged, and following merges takes several times as long.
+        "SELECT number, wallet_id, EXISTS (SELECT FROM merged_members WHERE source_id = member_id"
+        "  AND undo_time IS NULL) OR EXISTS (SELECT FROM merged_members WHERE target_id = member_id"
+        "  AND undo_time IS NULL), EXISTS (SELECT FROM shared_moves"
+        "  WHERE shared_moves.request_id = asked.request_id)"
+        " FROM unnest(%s::uuid[], %s::uuid[]) WITH ORDINALITY"
+        "  AS asked (member_id, request_id, number) LEFT JOIN wallet_owners USING (member_id)"
+        " ORDER BY number, attach_time, wallet_id",
+        (
+            array(member_id for member_id, _ in asked),
+            array(request_id or "NULL" for _, request_id in asked),
+        ),
+    )
+    found: list[Counting] = []
+    for number, of_member in groupby(rows, key=itemgetter(0)):
+        member_id = asked[number - 1][0]
+        wallets = [row[1:] for row in of_member]
+        merged, shared_before = wallets[0][1:]
+        if merged:
+            found.append(merged_holding_of(connection, member_id, shared_before=shared_before))
+        else:
+            owners = {row[0]: member_id for row in wallets if row[0] is not None}
+            found.append(Counting(owners, None, shared_before))
+    return found
 
 
 def merged_holding_of(connection: Connection, member_id: str, *, shared_before: bool) -> Counting:

@@ -244,7 +244,7 @@ def originals(
     sales = connection.exec_driver_sql(
         f"SELECT document_id, store, terminal, receipt_number,"
         f" {AS_MICROS.format('business_time')}, currency, policy_version, lines::text, wallet_id,"
-        " tier, tier_multiplier, rule_set_version, tender::text"
+        " tier, tier_multiplier, rule_set_version, tender::text, sequence"
         f" FROM {schema}.journal WHERE document_id = ANY(%s::bigint[])",
         (array(sale_ids),),
     ).fetchall()
@@ -280,6 +280,7 @@ def originals(
             Standing(*row[9:12]),
             read_tender(row[12]),
             given_back[row[0]],
+            row[13],
         )
         for row in sales
     }

@@ -1,19 +1,21 @@
 """Lots read back: what they hold, which are due."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
 
 from services.ledger.domain.documents import Account
-from services.ledger.domain.lots import Lot, LotUse
+from services.ledger.domain.lots import Lot, LotPart, LotUse
 from services.ledger.domain.point_life import Term
-from services.ledger.domain.wallet import WalletState
+from services.ledger.domain.wallet import REPAID, WalletState
 from services.ledger.storage.journal import AS_MICROS
 from services.ledger.storage.posting import MICROS, find_wallets
 from services.plumbing.database import array
 from services.plumbing.pages import WHOLE_NUMBER_MAX
+from services.plumbing.prepared import Statement
 
 # A lot's place in the order of burning: expiry, earned, document, ordinal; and its wallet.
 LotKey = tuple[int, int, int, int, int]
@@ -38,6 +40,17 @@ def read_lot(row: Sequence[Any]) -> Lot:
     return Lot(document_id, ordinal, points, remaining, earn_time, term, rest[0], rest[1])
 
 
+@cache
+def loading(schema: str) -> Statement:
+    return Statement(
+        f"load_lots_{schema}",
+        "bigint[], bigint[]",
+        f"""
+        SELECT {LOT}, l.wallet_id FROM {schema}.lots l
+        WHERE wallet_id = ANY($1) AND (remaining > 0 OR document_id = ANY($2))""",
+    )
+
+
 def load_lots(
     connection: Connection,
     schema: str,
@@ -45,13 +58,7 @@ def load_lots(
     documents: Iterable[int] = (),
 ) -> None:
     """Give wallets the lots that still hold points, and those that the given documents opened."""
-    for row in connection.exec_driver_sql(
-        f"""
-        SELECT {LOT}, l.wallet_id FROM {schema}.lots l
-        WHERE wallet_id = ANY(%s::bigint[])
-          AND (remaining > 0 OR document_id = ANY(%s::bigint[]))""",
-        (array(wallets), array(documents)),
-    ):
+    for row in loading(schema).run(connection, array(wallets), array(documents)):
         lot = read_lot(row)
         wallets[row[LOT_COLUMNS]].lots[lot.id] = lot
 
@@ -98,6 +105,25 @@ def load_expired(
         (array(wallets), array(documents)),
     ):
         wallets[wallet_id].expired[document_id, ordinal] = points
+
+
+def load_repaid(
+    connection: Connection,
+    schema: str,
+    wallets: Mapping[int, WalletState],
+    documents: Iterable[int],
+) -> None:
+    """Give wallets what the lots that the given documents opened repaid of debts."""
+    for wallet_id, document_id, ordinal, points in connection.exec_driver_sql(
+        f"""
+        SELECT wallet_id, lot_document_id, lot_ordinal, sum(points)::bigint
+        FROM {schema}.lot_uses
+        WHERE wallet_id = ANY(%s::bigint[]) AND lot_document_id = ANY(%s::bigint[])
+          AND (ordinal = {REPAID} OR (document_id, ordinal) = (lot_document_id, lot_ordinal))
+        GROUP BY 1, 2, 3""",
+        (array(wallets), array(documents)),
+    ):
+        wallets[wallet_id].repaid += (LotPart((document_id, ordinal), points),)
 
 
 def lot_uses_of(

@@ -19,6 +19,7 @@ from services.ledger.domain.checking import check_document
 from services.ledger.domain.circumstances import Rules
 from services.ledger.domain.documents import Document, Original
 from services.ledger.storage import (
+    audit_forgiven,
     audit_streams,
     audit_sums,
     audit_together,
@@ -81,6 +82,7 @@ def prove_shard(
         audit_transfers.compare_parts(connection, shard),
         audit_together.compare_parts(connection, shard, shards),
         recompute(connection, schema(shard)),
+        audit_forgiven.compare_forgiven(connection, shard),
         audit_streams.compare_announcements(connection, shard, announcements.batch_type),
         read_announcements(connection, shard, announcements),
     ]

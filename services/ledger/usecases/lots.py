@@ -1,13 +1,15 @@
 """Which lots and holds there are. Each reads in one transaction and changes nothing."""
 
 import heapq
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from services.ledger.domain.lots import Hold, Lot
+from services.ledger.domain.lots import Hold, HoldState, Lot
 from services.ledger.domain.refusals import HoldNotFound
 from services.ledger.storage import holds, journal, lots
+from services.ledger.storage.holds import HoldKey
 from services.ledger.storage.lots import LotKey
 from services.ledger.storage.shards import schema, shard_of
 from services.ledger.usecases.read import Holding, balances_of, by_schema
@@ -43,6 +45,24 @@ class Lots:
             raise HoldNotFound("the wallet has no such hold")
         return found[0][1]
 
+    def holds(
+        self,
+        holding: Holding,
+        *,
+        states: Collection[HoldState],
+        before: HoldKey | None,
+        limit: int,
+    ) -> list[tuple[HoldKey, Hold]]:
+        """Holds in these states with their keys, the newest first."""
+        with transaction(self.engine) as connection:
+            pages = [
+                holds.page(connection, where, ids, states=states, before=before, limit=limit)
+                for where, ids in by_schema(holding.wallet_ids, self.shards)
+            ]
+        keyed = [[(hold_key(wallet, hold), hold) for wallet, hold in page] for page in pages]
+        merged = heapq.merge(*keyed, key=lambda each: each[0], reverse=True)
+        return [each for each, _ in zip(merged, range(limit), strict=False)]
+
     def page(
         self, holding: Holding, *, after: LotKey | None, limit: int
     ) -> list[tuple[LotKey, Lot]]:
@@ -54,3 +74,7 @@ class Lots:
             ]
         merged = heapq.merge(*pages, key=lambda keyed: keyed[0])
         return [keyed for keyed, _ in zip(merged, range(limit), strict=False)]
+
+
+def hold_key(wallet_id: int, hold: Hold) -> HoldKey:
+    return hold.business_time, hold.hold_id, wallet_id

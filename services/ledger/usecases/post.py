@@ -32,6 +32,7 @@ from services.ledger.domain.documents import (
     ReleaseHold,
     SendPoints,
 )
+from services.ledger.domain.forgiving import gives_back
 from services.ledger.domain.lots import Burn
 from services.ledger.domain.posting import decide
 from services.ledger.domain.returning import is_origin, original_of
@@ -39,8 +40,18 @@ from services.ledger.domain.selling import NO_TIER
 from services.ledger.domain.spending import burned_by, refunded_by
 from services.ledger.domain.standing import TierBook
 from services.ledger.domain.wallet import WalletState
-from services.ledger.storage import appending, holds, journal, lots, policies, posting, tiers
+from services.ledger.storage import (
+    appending,
+    forgiven,
+    holds,
+    journal,
+    lots,
+    policies,
+    posting,
+    tiers,
+)
 from services.ledger.storage.shards import schema as schema_of
+from services.ledger.usecases.activity import Activity, look_up
 from services.plumbing import outbox
 from services.plumbing.batch_session import BatchSession, BatchTransaction
 from services.plumbing.errors import Refused
@@ -152,6 +163,7 @@ class _Batch:
         self.documents: list[Document] = []
         self._receipts: set[Receipt] = set()
         self._burns: dict[holds.Key, Burn] = {}
+        self._activity = Activity({}, {})
 
     def answers(self, commands: Sequence[Command]) -> list[Answer]:
         keys = [(command.wallet_id, command.request_id) for command in commands]
@@ -161,6 +173,8 @@ class _Batch:
         originals = self._originals(fresh)
         self._load_holds(fresh)
         self._load_lots(fresh, originals)
+        self._load_forgiven(fresh)
+        self._look_up_activity(fresh, originals)
         circumstances = Circumstances(
             self._shard.rules,
             self._shard.limits,
@@ -225,7 +239,21 @@ class _Batch:
             return None
         sold = next((d for d in reversed(self.documents) if is_origin(d, command)), None)
         original = found if sold is None else original_of(sold)
-        return None if original is None else self._current(original)
+        if original is None:
+            return None
+        sale_id = original.document_id
+        active = self._activity.without(command.wallet_id, sale_id, self.documents)
+        return msgspec.structs.replace(self._current(original), active_day_without=active)
+
+    def _look_up_activity(
+        self, commands: Sequence[Command], originals: dict[tuple[int, str], Original]
+    ) -> None:
+        wallets = [c.wallet_id for c in commands if isinstance(c, RecordReturn)]
+        if wallets:
+            connection, schema = self._transaction.connection, self._shard.schema
+            returning = {wallet_id: self._wallets[wallet_id] for wallet_id in wallets}
+            sales = [(wallet_id, original) for (wallet_id, _), original in originals.items()]
+            self._activity = look_up(connection, schema, returning, sales)
 
     def _current(self, original: Original) -> Original:
         """An original with what earlier documents of this very batch took back of it."""
@@ -276,6 +304,7 @@ class _Batch:
             }
             if documents:
                 lots.load_expired(connection, schema, drawing, documents)
+                lots.load_repaid(connection, schema, drawing, documents)
             documents |= {
                 part.lot[0]
                 for original in originals.values()
@@ -295,6 +324,13 @@ class _Batch:
         refunds = {(c.wallet_id, c.burn_id) for c in commands if isinstance(c, RefundPoints)}
         if refunds:
             self._burns = holds.find_burns(connection, schema, refunds)
+
+    def _load_forgiven(self, commands: Sequence[Command]) -> None:
+        """What returns forgave wallets that are given points back."""
+        found = {c.wallet_id for c in commands if gives_back(c, self._wallets[c.wallet_id].holds)}
+        if found:
+            connection, schema = self._transaction.connection, self._shard.schema
+            forgiven.load_forgiven(connection, schema, self._wallets, found)
 
     def _burn(self, command: Command) -> Burn | None:
         """The burn a refund is about, with what earlier documents of this very batch did."""

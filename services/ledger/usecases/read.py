@@ -30,6 +30,7 @@ from services.ledger.storage.accounts import WalletBalance
 from services.ledger.storage.journal import DocumentKey, Period, Posted, StatementKey
 from services.ledger.storage.shards import schema, schemas, shard_of
 from services.plumbing.database import transaction
+from services.plumbing.errors import Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +81,23 @@ class Reading:
     engine: Engine
     shards: int
 
-    def holding(
-        self, *, wallet_id: int = 0, member_id: str = "", request_id: str | None = None
-    ) -> Holding:
-        """Refuses: WalletNotFound, MemberMerged."""
+    def holdings_of_members(
+        self, asked: Sequence[tuple[str, str | None]]
+    ) -> list[Holding | Refused]:
+        """What members have, each with the request at hand, if one is; or why that is refused:
+        WalletNotFound, MemberMerged.
+        """
         with transaction(self.engine) as connection:
-            if member_id:
-                counting = directory.holding_of(connection, member_id, request_id)
-                if counting.target_id is not None:
-                    root = f"members/{merges.root_of(connection, counting.target_id)}"
-                    raise MemberMerged(f"the member was merged into {root}", into=root)
-                owned = counting.owners
-                if not owned and not directory.is_member(connection, member_id):
-                    raise WalletNotFound("no such member is known here")
-                return Holding(tuple(owned), member_id, owned, counting.shared_before)
+            return [
+                counting_for(connection, member_id, counting)
+                for (member_id, _), counting in zip(
+                    asked, directory.holdings_of(connection, asked), strict=True
+                )
+            ]
+
+    def holding(self, wallet_id: int) -> Holding:
+        """Refuses: WalletNotFound."""
+        with transaction(self.engine) as connection:
             owner = directory.owner_of(connection, wallet_id)
             where = schema(shard_of(wallet_id, self.shards))
             if owner is None and not accounts.balances(connection, where, [wallet_id]):
@@ -233,6 +237,18 @@ class Reading:
         """What each account gave less what it took, over all shards."""
         with transaction(self.engine) as connection:
             return accounts.all_movements(connection, schemas(connection))
+
+
+def counting_for(
+    connection: Connection, member_id: str, counting: directory.Counting
+) -> Holding | Refused:
+    """What a member has, or why that is refused: WalletNotFound, MemberMerged."""
+    if counting.target_id is not None:
+        root = f"members/{merges.root_of(connection, counting.target_id)}"
+        return MemberMerged(f"the member was merged into {root}", into=root)
+    if not counting.owners and not directory.is_member(connection, member_id):
+        return WalletNotFound("no such member is known here")
+    return Holding(tuple(counting.owners), member_id, counting.owners, counting.shared_before)
 
 
 def by_schema(wallet_ids: Sequence[int], shards: int) -> list[tuple[str, list[int]]]:

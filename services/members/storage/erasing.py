@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from services.plumbing.database import array
 
 # Cards before the identities they refer to. Of the proof of consents stays that, for what, by which
-# way and when; the membership number is given up for one that was never printed.
+# way and when; the membership number is given up for one that was never printed. What was asked
+# about them is not known again but by its id, since a hash of what can be guessed tells it.
 STATEMENTS = """
     DELETE FROM invitations WHERE member_id = ANY(%(ids)s::uuid[]);
     DELETE FROM cards WHERE member_id = ANY(%(ids)s::uuid[]);
@@ -20,6 +21,8 @@ STATEMENTS = """
             = (said.time, said.purpose, said.channel, said.granted) AND earlier.id < said.id;
     UPDATE consents SET method = 'erased', source = 'erased'
         WHERE member_id = ANY(%(ids)s::uuid[]);
+    UPDATE requests SET fingerprint = decode(repeat('00', 16), 'hex')
+        WHERE subject_id = ANY(%(ids)s::uuid[]) AND note_time < now();
     UPDATE merges SET reason = ''
         WHERE source_id = ANY(%(ids)s::uuid[]) OR target_id = ANY(%(ids)s::uuid[]);
     UPDATE members SET given_name = '', family_name = '', preferences = '{}',

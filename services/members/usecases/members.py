@@ -10,6 +10,7 @@ from services.members.domain import members
 from services.members.domain.consents import Consent, Recorded
 from services.members.domain.identities import Identity
 from services.members.domain.members import Details, Enrolment, Member
+from services.members.domain.requests import Request
 from services.members.domain.standing import require_present, require_unmerged
 from services.members.events import announce
 from services.members.storage import cards, consents, identities, merges, requests
@@ -25,12 +26,12 @@ def enrol_member(
 
     Refuses: RequestIdReused, TimeInFuture, IdentityTaken. A refusal leaves nothing behind.
     """
-    fingerprint = members.fingerprint(enrolment)
+    request = Request(request_id, members.fingerprint(enrolment))
     member_id = uuid4()
     with transaction(database) as connection:
-        sequence = requests.note_request(connection, request_id, fingerprint, member_id)
+        sequence = requests.note_enrolment(connection, request, member_id)
         if sequence is None:
-            first = requests.member_of_request(connection, request_id, fingerprint)
+            first = requests.subject_of(connection, request)
             return rows.read_member(connection, first)
         member, happened = members.enrol(enrolment, member_id=member_id, sequence=sequence, now=now)
         rows.add_member(connection, member)
