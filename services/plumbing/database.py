@@ -14,6 +14,8 @@ STATEMENT_TIMEOUT_MS = 60_000
 LOCK_TIMEOUT_MS = 20_000
 CONNECT_TIMEOUT_SECONDS = 5
 NO_SETTINGS: Mapping[str, str] = {}
+# A plan for a table that was small must not outlive that; who looks up by keys alone may keep it.
+PLANNED_ANEW = {"plan_cache_mode": "force_custom_plan"}
 AFTER_COMMIT = "after commit"
 
 
@@ -39,7 +41,9 @@ def engine(
         hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+            "options": " ".join(
+                f"-c {name}={value}" for name, value in {**PLANNED_ANEW, **settings}.items()
+            ),
         },
     )
     event.listen(created, "connect", _bound_session)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 Command = TypeVar("Command")
@@ -41,17 +42,19 @@ class GroupCommitter(Generic[Command, Answer]):
         batch_max: int,
         queue_max: int,
         linger_seconds: float = 0.0,
+        gathered: Callable[[], Awaitable[object]] | None = None,
         observe: Observe = lambda _size, _seconds: None,
     ) -> None:
         """batch_max and queue_max count commands; observe is told each batch's size and seconds.
 
-        While several callers share each batch, a small one waits linger_seconds for more of them; a
-        caller who comes alone never waits.
+        While several callers share each batch, a small one waits linger_seconds for more of them,
+        or until `gathered` ends if that is sooner; a caller who comes alone never waits.
         """
         self._commit = commit
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._linger_seconds = linger_seconds
+        self._gathered = gathered
         # Whether more than one caller was in the last batch.
         self._shared = False
         self._observe = observe
@@ -93,7 +96,7 @@ class GroupCommitter(Generic[Command, Answer]):
                 self._changed.clear()
                 await self._changed.wait()
             if self._lingers():
-                await asyncio.sleep(self._linger_seconds)
+                await self._linger()
             jobs = self._next_jobs()
             self._shared = len(jobs) > 1
             commands = [command for job in jobs for command in job.commands]
@@ -109,6 +112,13 @@ class GroupCommitter(Generic[Command, Answer]):
     def _lingers(self) -> bool:
         is_small = self._queued < min(SMALL, self._batch_max)
         return bool(self._linger_seconds) and self._shared and is_small and not self._closing
+
+    async def _linger(self) -> None:
+        if self._gathered is None:
+            await asyncio.sleep(self._linger_seconds)
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._gathered(), self._linger_seconds)
 
     def _next_jobs(self) -> list[_Job[Command, Answer]]:
         """The next batch: whole jobs, at least one."""

@@ -79,9 +79,13 @@ def admit(caller: Caller, access: Access) -> Caller:
     )
 
 
+def code_of(refusal: errors.Refused) -> grpc.StatusCode:
+    return next(code for kind, code in STATUS_OF if isinstance(refusal, kind))
+
+
 def status_of(refusal: errors.Refused, domain: str) -> status_pb2.Status:
     """The google.rpc.Status of a refusal: ErrorInfo always, BadRequest and RetryInfo where due."""
-    code = next(code for kind, code in STATUS_OF if isinstance(refusal, kind))
+    code = code_of(refusal)
     info = error_details_pb2.ErrorInfo(
         reason=refusal.reason, domain=domain, metadata=refusal.metadata
     )

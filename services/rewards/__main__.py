@@ -2,15 +2,19 @@
 
 import sys
 
+from services.plumbing import importing
+
 if sys.argv[1:] == ["worker"]:
     # Before anything else is imported, and never beside grpc.
     from services.plumbing import green
 
     green.patch()
-    from services.rewards.worker import main as work
+    with importing.for_life():
+        from services.rewards.worker import main as work
 
     work()
 else:
-    from services.rewards.main import main
+    with importing.for_life():
+        from services.rewards.main import main
 
     main(sys.argv[1:])

@@ -1,7 +1,7 @@
 """A use case that is committed in batches, by a thread and a connection of its own."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -15,10 +15,15 @@ from services.rewards.domain.refusals import QueueFull
 
 BATCH_MAX = 200
 QUEUE_MAX = 4_000
-# A batch is a dozen statements, whatever is in it.
-LINGER_SECONDS = 0.005
+# A batch is a dozen statements, whatever is in it: it waits so long for others who would go along.
+LINGER_SECONDS = 0.05
 # A batch looks a few rows up by their keys, in tables whose statistics are always behind.
-BY_INDEX_ONLY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
+BY_INDEX_ONLY = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
 
 Command = TypeVar("Command")
 Answer = TypeVar("Answer")
@@ -31,10 +36,13 @@ class Batched(Generic[Command, Answer]):
         self,
         database_url: str,
         commit: Callable[[Engine, Sequence[Command]], Sequence[Answer | Refused]],
+        *,
+        gathered: Callable[[], Awaitable[object]],
     ) -> None:
         """commit is one transaction that does no harm when it is done again.
 
-        It answers each command, or why that one alone is refused.
+        It answers each command, or why that one alone is refused. gathered ends when no more who
+        would go along are about to come.
         """
         self._engine = engine(database_url, pool_size=1, settings=BY_INDEX_ONLY, checks_first=False)
         self._commit = commit
@@ -44,6 +52,7 @@ class Batched(Generic[Command, Answer]):
             batch_max=BATCH_MAX,
             queue_max=QUEUE_MAX,
             linger_seconds=LINGER_SECONDS,
+            gathered=gathered,
         )
 
     async def do(self, command: Command) -> Answer:

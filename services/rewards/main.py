@@ -1,6 +1,5 @@
 """`python -m services.rewards server|migrate`; the worker is a process of another kind."""
 
-import asyncio
 import gc
 import sys
 from collections.abc import Callable, Sequence
@@ -111,7 +110,7 @@ def main(arguments: Sequence[str]) -> None:
     telemetry.start_logging(read(LogSettings).level)
     match list(arguments):
         case ["server"]:
-            asyncio.run(serve())
+            grpc_server.run(serve())
         case ["migrate"]:
             # The database alone: who migrates needs neither keys nor the ledger.
             url = read(RewardsMigrationSettings).database_url

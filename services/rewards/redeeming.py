@@ -47,6 +47,9 @@ class Points(Protocol):
         """What a member can spend now; nothing without a wallet."""
         ...
 
+    async def answered(self) -> None:
+        """Ends when the holds and captures are answered that are asked for now."""
+
 
 class Redeeming:
     """Takes redemptions through their steps. Used from one event loop."""
@@ -63,7 +66,9 @@ class Redeeming:
         self._clock = clock
         self._under_way: set[asyncio.Task[Given]] = set()
         self._batches: Batched[Command, Given] = Batched(
-            database_url, lambda database, batch: redeem.advance(database, batch, now=clock())
+            database_url,
+            lambda database, batch: redeem.advance(database, batch, now=clock()),
+            gathered=points.answered,
         )
         self._steps: Mapping[Step, Callable[[Redemption], Awaitable[Given]]] = {
             Step.HOLDING: self._hold,

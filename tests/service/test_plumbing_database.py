@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from services.plumbing.database import (
@@ -22,6 +22,7 @@ from services.plumbing.database import (
 from services.plumbing.database_work import DatabaseWork
 from services.plumbing.embedded_postgres import PostgresServer
 from services.plumbing.migrations import migrate
+from services.plumbing.prepared import Statement
 from tests.service.databases import Databases
 
 ENVIRONMENT = """
@@ -85,6 +86,45 @@ def tables(database: Engine) -> set[str]:
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
         )
         return set(found.scalars())
+
+
+DOUBLED = Statement("doubled", "bigint[]", "SELECT n, n * 2 FROM unnest($1) AS n ORDER BY n")
+SHELVED = Statement("shelved", "text", "INSERT INTO shelf (id) SELECT length($1)")
+
+
+def test_a_prepared_statement_is_planned_once_a_session(database: Engine) -> None:
+    with transaction(database) as connection:
+        connection.exec_driver_sql("CREATE TABLE shelf (id int PRIMARY KEY)")
+        assert SHELVED.run(connection, "O'Neill %s") == []
+    with pytest.raises(IntegrityError), transaction(database) as connection:
+        SHELVED.run(connection, "ten signs!")
+    for _ in range(2):
+        with transaction(database) as connection:
+            assert DOUBLED.run(connection, array([3, 1])) == [(1, 2), (3, 6)]
+            assert planned(connection) == {"doubled", "shelved"}
+
+
+def test_a_new_session_plans_its_statements_anew(database: Engine) -> None:
+    def ask_while_the_session_ends() -> None:
+        with transaction(database) as connection:
+            DOUBLED.run(connection, array([1]))
+            number = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            with transaction(database) as other:
+                other.exec_driver_sql("SELECT pg_terminate_backend(%s, 5000)", (number,))
+            DOUBLED.run(connection, array([1]))
+
+    with pytest.raises(DBAPIError) as lost:
+        ask_while_the_session_ends()
+    assert connection_was_lost(lost.value)
+    for _ in range(2):
+        with transaction(database) as one, transaction(database) as other:
+            for connection in (one, other):
+                assert DOUBLED.run(connection, array([5])) == [(5, 10)]
+
+
+def planned(connection: Connection) -> set[str]:
+    found = connection.exec_driver_sql("SELECT name FROM pg_prepared_statements")
+    return set(found.scalars())
 
 
 def test_transaction_commits_at_the_end_and_rolls_back_when_it_raises(database: Engine) -> None:

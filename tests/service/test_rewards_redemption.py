@@ -1,5 +1,8 @@
 """Redeeming rewards: points for a voucher, wholly or not at all."""
 
+import asyncio
+
+import grpc
 import pytest
 from loyalty.rewards.v1 import catalogue_pb2, events_pb2, redemption_pb2, vouchers_pb2
 
@@ -8,6 +11,7 @@ from tests.service.refusals import refused
 from tests.service.rewards_desk import PRICE, Desk, once
 from tests.service.tokens import Tokens
 
+RedeemRewardResponse = redemption_pb2.RedeemRewardResponse
 COMPLETED = redemption_pb2.Redemption.STATE_COMPLETED
 REFUSED = redemption_pb2.Redemption.STATE_REFUSED
 NOBODY = "members/00000000-0000-4000-8000-000000000000"
@@ -51,6 +55,19 @@ async def test_a_request_id_is_not_for_another_body(desk: Desk) -> None:
     request.store = "31"
     assert (await refused(desk.send(request))).reason == "REQUEST_ID_REUSED"
     assert await desk.balance(member) == (150, 0)
+
+
+async def test_who_cannot_pay_holds_up_nobody_beside_them(desk: Desk) -> None:
+    reward = await desk.offer()
+    able, unable = await desk.crowd(3), await desk.crowd(2, PRICE - 1)
+    calls = [desk.redeem(member, reward) for member in (*able, *unable)]
+    *given, first, second = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(answer, RedeemRewardResponse) for answer in given)
+    for answer in (first, second):
+        assert isinstance(answer, grpc.aio.AioRpcError)
+        assert answer.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert [await desk.balance(member) for member in able] == [(0, 0)] * 3
+    assert [await desk.balance(member) for member in unable] == [(PRICE - 1, 0)] * 2
 
 
 async def test_a_refusal_is_remembered(desk: Desk) -> None:

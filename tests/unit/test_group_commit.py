@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 from sqlalchemy.exc import DataError, InterfaceError, InternalError, OperationalError
@@ -67,6 +67,7 @@ async def committer(
         queue_max: int = 100,
         give_up_seconds: float = DEADLINE_SECONDS,
         linger_seconds: float = 0.0,
+        gathered: Callable[[], Awaitable[object]] | None = None,
         observe: Observe = lambda _size, _seconds: None,
     ) -> GroupCommitter[str, str]:
         async def commit(commands: Sequence[str]) -> Sequence[str | Exception]:
@@ -80,6 +81,7 @@ async def committer(
                 batch_max=batch_max,
                 queue_max=queue_max,
                 linger_seconds=linger_seconds,
+                gathered=gathered,
                 observe=observe,
             )
         )
@@ -306,6 +308,29 @@ async def test_while_callers_share_batches_a_small_one_waits_for_more(
     early = group.submit(["c"])
     # As long as a caller's way in may take, and longer than a batch that does not wait.
     await asyncio.sleep(0.02)
+    assert await settled(early, group.submit(["d"])) == [["C"], ["D"]]
+    assert database.attempts == [["first"], ["a", "b"], ["c", "d"]]
+
+
+@pytest.mark.parametrize("gathers_seconds", [0.05, None])
+async def test_a_small_batch_waits_until_others_are_gathered_but_not_for_ever(
+    database: Database, committer: Commit, gathers_seconds: float | None
+) -> None:
+    gathering = asyncio.Event()
+
+    async def gathered() -> None:
+        gathering.set()
+        await asyncio.sleep(gathers_seconds or 2 * DEADLINE_SECONDS)
+
+    linger_seconds = DEADLINE_SECONDS if gathers_seconds else 0.05
+    group = committer(linger_seconds=linger_seconds, gathered=gathered)
+    first = await hold(database, group)
+    waiting = [group.submit(["a"]), group.submit(["b"])]
+    database.may_go_on.set()
+    await settled(first, *waiting)
+    assert not gathering.is_set()
+    early = group.submit(["c"])
+    await gathering.wait()
     assert await settled(early, group.submit(["d"])) == [["C"], ["D"]]
     assert database.attempts == [["first"], ["a", "b"], ["c", "d"]]
 

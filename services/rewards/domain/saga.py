@@ -14,12 +14,14 @@ goes forward.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID, uuid5
+
+import msgspec
 
 from services.rewards.domain.quotas import QuotaKey
 from services.rewards.domain.rewards import Channel
@@ -99,8 +101,7 @@ class Bought:
     currency_code: str
 
 
-@dataclass(frozen=True, slots=True)
-class Redemption:
+class Redemption(msgspec.Struct, frozen=True):
     """A redemption as it stands on record."""
 
     id: UUID
@@ -138,4 +139,4 @@ class Redemption:
         """As it stands after a step. Refuses: ValueError where that step does not follow."""
         if step not in FOLLOWING[self.step]:
             raise ValueError(f"{step} does not follow {self.step}")
-        return replace(self, step=step, **changes)
+        return msgspec.structs.replace(self, step=step, **changes)

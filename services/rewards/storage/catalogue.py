@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.plumbing.database import array, text_array
+from services.plumbing.prepared import Statement
 from services.rewards.domain.refusals import RewardNotFound, RewardVersionNotFound
 from services.rewards.domain.rewards import (
     Definition,
@@ -30,6 +31,26 @@ REWARDS = (
     f"SELECT {VERSION}, state, revision, published_version, stock::text FROM rewards"
     " JOIN reward_versions ON reward_versions.reward_id = rewards.reward_id"
     " AND reward_versions.version = latest_version"
+)
+
+OFFERS_SINCE = Statement(
+    "offers_since",
+    "timestamptz, text[]",
+    "SELECT rewards.reward_id, publications.version, definition::text, stock::text, end_time"
+    " FROM rewards LEFT JOIN publications ON publications.reward_id = rewards.reward_id"
+    " AND (end_time IS NULL OR end_time > $1) LEFT JOIN reward_versions"
+    " ON reward_versions.reward_id = publications.reward_id"
+    " AND reward_versions.version = publications.version WHERE rewards.reward_id = ANY($2)"
+    " ORDER BY rewards.reward_id, publications.id DESC",
+)
+OFFERS_OF = Statement(
+    "offers_of",
+    "text[], integer[]",
+    "SELECT rewards.reward_id, reward_versions.version, definition::text, stock::text, NULL"
+    " FROM unnest($1, $2) AS asked (reward_id, version)"
+    " JOIN reward_versions ON reward_versions.reward_id = asked.reward_id"
+    " AND reward_versions.version = asked.version"
+    " JOIN rewards ON rewards.reward_id = asked.reward_id",
 )
 
 
@@ -214,18 +235,8 @@ def offers_since(
     The first is the one in force now, where its end_time is None. A reward that is not there is
     not in the answer.
     """
-    rows = connection.exec_driver_sql(
-        "SELECT rewards.reward_id, publications.version, definition::text, stock::text, end_time"
-        " FROM rewards LEFT JOIN publications ON publications.reward_id = rewards.reward_id"
-        " AND (end_time IS NULL OR end_time > %s) LEFT JOIN reward_versions"
-        " ON reward_versions.reward_id = publications.reward_id"
-        " AND reward_versions.version = publications.version"
-        " WHERE rewards.reward_id = ANY(%s::text[])"
-        " ORDER BY rewards.reward_id, publications.id DESC",
-        (since, text_array(reward_ids)),
-    )
     found: dict[str, list[Offer]] = {}
-    for row in rows:
+    for row in OFFERS_SINCE.run(connection, since, text_array(reward_ids)):
         offers = found.setdefault(row[0], [])
         if row[1] is not None:
             offers.append(_offer(row))
@@ -236,16 +247,10 @@ def offers_of(
     connection: Connection, versions: Collection[tuple[str, int]]
 ) -> dict[tuple[str, int], Offer]:
     """Versions as they were offered once, with the stock of their rewards as it is now."""
-    rows = connection.exec_driver_sql(
-        "SELECT rewards.reward_id, reward_versions.version, definition::text, stock::text, NULL"
-        " FROM unnest(%s::text[], %s::int[]) AS asked (reward_id, version)"
-        " JOIN reward_versions ON reward_versions.reward_id = asked.reward_id"
-        " AND reward_versions.version = asked.version"
-        " JOIN rewards ON rewards.reward_id = asked.reward_id",
-        (
-            text_array(reward_id for reward_id, _ in versions),
-            array(version for _, version in versions),
-        ),
+    rows = OFFERS_OF.run(
+        connection,
+        text_array(reward_id for reward_id, _ in versions),
+        array(version for _, version in versions),
     )
     return {(row[0], row[1]): _offer(row) for row in rows}
 

@@ -8,17 +8,33 @@ from sqlalchemy import Connection
 
 from services.plumbing.database import array
 from services.plumbing.errors import Refused
+from services.plumbing.prepared import Statement
 from services.rewards.domain.refusals import MemberBlocked, MemberErased, MemberMerged
+
+BARRED = Statement(
+    "barred_members",
+    "uuid[]",
+    "SELECT member_id, root_id, erase_time IS NOT NULL FROM members WHERE member_id = ANY($1)"
+    " AND (root_id IS NOT NULL OR blocked OR erase_time IS NOT NULL)",
+)
+ERASED = Statement(
+    "erased_members",
+    "uuid[]",
+    "SELECT member_id FROM members WHERE member_id = ANY($1) AND erase_time IS NOT NULL",
+)
+TOGETHER = Statement(
+    "members_together",
+    "uuid[]",
+    "WITH asked AS (SELECT id, coalesce(root_id, id) AS root_id"
+    " FROM unnest($1) AS id LEFT JOIN members ON member_id = id)"
+    " SELECT asked.id, asked.root_id, others.member_id"
+    " FROM asked JOIN members AS others ON others.root_id = asked.root_id",
+)
 
 
 def barred(connection: Connection, member_ids: Iterable[UUID]) -> dict[UUID, Refused]:
     """Why members get nothing for points now, of those who do not."""
-    rows = connection.exec_driver_sql(
-        "SELECT member_id, root_id, erase_time IS NOT NULL FROM members"
-        " WHERE member_id = ANY(%s::uuid[])"
-        " AND (root_id IS NOT NULL OR blocked OR erase_time IS NOT NULL)",
-        (array(member_ids),),
-    )
+    rows = BARRED.run(connection, array(member_ids))
     return {member_id: _why(root_id, erased=erased) for member_id, root_id, erased in rows}
 
 
@@ -51,15 +67,8 @@ def all_of(connection: Connection, member_id: UUID) -> list[UUID]:
 
 def together(connection: Connection, member_ids: Iterable[UUID]) -> dict[UUID, set[UUID]]:
     """Who else each of these members is, merged: those who are nobody else are not named."""
-    rows = connection.exec_driver_sql(
-        "WITH asked AS (SELECT id, coalesce(root_id, id) AS root_id"
-        " FROM unnest(%s::uuid[]) AS id LEFT JOIN members ON member_id = id)"
-        " SELECT asked.id, asked.root_id, others.member_id"
-        " FROM asked JOIN members AS others ON others.root_id = asked.root_id",
-        (array(member_ids),),
-    )
     found: dict[UUID, set[UUID]] = {}
-    for member_id, root_id, other_id in rows:
+    for member_id, root_id, other_id in TOGETHER.run(connection, array(member_ids)):
         found.setdefault(member_id, set()).update({root_id, other_id} - {member_id})
     return found
 
@@ -74,6 +83,11 @@ def set_blocked(connection: Connection, member_id: UUID, *, blocked: bool, time:
         " OR known.block_change_time <= excluded.block_change_time",
         (str(member_id), blocked, time),
     )
+
+
+def erased(connection: Connection, member_ids: Iterable[UUID]) -> set[UUID]:
+    """Which of these members are erased."""
+    return {row[0] for row in ERASED.run(connection, array(member_ids))}
 
 
 def set_erased(connection: Connection, member_id: UUID, *, time: datetime) -> None:

@@ -8,10 +8,29 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.plumbing.database import array, text_array
+from services.plumbing.prepared import Statement
 from services.rewards.domain.offering import Standing
 
 EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 MICROS = f"{EPOCH} + {{}} * INTERVAL '1 microsecond'"
+
+STANDINGS = Statement(
+    "standings",
+    "uuid[], timestamptz",
+    "WITH asked AS (SELECT id AS member_id, coalesce(root_id, id) AS root_id"
+    " FROM unnest($1) AS id LEFT JOIN members ON member_id = id),"
+    " lowest AS (SELECT DISTINCT ON (tier_group) tier_group, tier FROM lowest_tiers"
+    " WHERE effective_time <= $2 ORDER BY tier_group, effective_time DESC)"
+    " SELECT asked.member_id, coalesce((SELECT told.tier FROM member_tiers AS told"
+    " WHERE told.member_id = asked.root_id AND told.tier_group = lowest.tier_group"
+    " AND told.effective_time <= $2 ORDER BY told.effective_time DESC LIMIT 1),"
+    " lowest.tier), NULL FROM asked CROSS JOIN lowest"
+    " UNION ALL SELECT asked.member_id, NULL, segment FROM asked"
+    " JOIN segment_members ON segment_members.member_id = asked.root_id"
+    " UNION ALL SELECT asked.member_id, NULL, segment FROM asked"
+    " JOIN members ON members.root_id = asked.root_id"
+    " JOIN segment_members ON segment_members.member_id = members.member_id",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +82,7 @@ def standings(
     asked = set(member_ids)
     tiers: dict[UUID, set[str]] = {member_id: set() for member_id in asked}
     segments: dict[UUID, set[str]] = {member_id: set() for member_id in asked}
-    rows = connection.exec_driver_sql(
-        "WITH asked AS (SELECT id AS member_id, coalesce(root_id, id) AS root_id"
-        " FROM unnest(%(asked)s::uuid[]) AS id LEFT JOIN members ON member_id = id),"
-        " lowest AS (SELECT DISTINCT ON (tier_group) tier_group, tier FROM lowest_tiers"
-        " WHERE effective_time <= %(now)s ORDER BY tier_group, effective_time DESC)"
-        " SELECT asked.member_id, coalesce((SELECT told.tier FROM member_tiers AS told"
-        " WHERE told.member_id = asked.root_id AND told.tier_group = lowest.tier_group"
-        " AND told.effective_time <= %(now)s ORDER BY told.effective_time DESC LIMIT 1),"
-        " lowest.tier), NULL FROM asked CROSS JOIN lowest"
-        " UNION ALL SELECT asked.member_id, NULL, segment FROM asked"
-        " JOIN segment_members ON segment_members.member_id = asked.root_id"
-        " UNION ALL SELECT asked.member_id, NULL, segment FROM asked"
-        " JOIN members ON members.root_id = asked.root_id"
-        " JOIN segment_members ON segment_members.member_id = members.member_id",
-        {"asked": array(asked), "now": now},
-    )
-    for member_id, tier, segment in rows:
+    for member_id, tier, segment in STANDINGS.run(connection, array(asked), now):
         if tier is not None:
             tiers[member_id].add(tier)
         else:

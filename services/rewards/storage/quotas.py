@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.plumbing.database import array, text_array
+from services.plumbing.prepared import Statement
 from services.rewards.domain.offering import StockTaken
 from services.rewards.domain.periods import first_day
 from services.rewards.domain.quotas import (
@@ -21,6 +22,25 @@ from services.rewards.domain.rewards import Period
 
 KEY = "reward_id, kind, holder, first_day"
 GIVEN = "unnest(%s::text[], %s::text[], %s::text[], %s::date[], %s::bigint[])"
+TYPES = "text[], text[], text[], date[], bigint[]"
+LOCK = Statement(
+    "lock_quotas",
+    TYPES,
+    f"INSERT INTO quotas ({KEY}, taken, allowed) SELECT {KEY}, 0, allowed"
+    f" FROM unnest($1, $2, $3, $4, $5) AS given ({KEY}, allowed)"
+    # In key order: two batches that want the same must not wait for each other.
+    f" ORDER BY {KEY}"
+    f" ON CONFLICT ({KEY}) DO UPDATE SET allowed = greatest(quotas.taken, excluded.allowed)"
+    f" RETURNING {KEY}, taken",
+)
+ADD = Statement(
+    "add_to_quotas",
+    TYPES,
+    "UPDATE quotas SET taken = quotas.taken + given.pieces"
+    f" FROM unnest($1, $2, $3, $4, $5) AS given ({KEY}, pieces)"
+    " WHERE quotas.reward_id = given.reward_id AND quotas.kind = given.kind"
+    " AND quotas.holder = given.holder AND quotas.first_day = given.first_day",
+)
 
 
 def lock(connection: Connection, allowed: Mapping[QuotaKey, int]) -> dict[QuotaKey, int]:
@@ -30,27 +50,14 @@ def lock(connection: Connection, allowed: Mapping[QuotaKey, int]) -> dict[QuotaK
     """
     if not allowed:
         return {}
-    rows = connection.exec_driver_sql(
-        f"INSERT INTO quotas ({KEY}, taken, allowed)"
-        # In key order: two batches that want the same must not wait for each other.
-        f" SELECT {KEY}, 0, allowed FROM {GIVEN} AS given ({KEY}, allowed) ORDER BY {KEY}"
-        f" ON CONFLICT ({KEY}) DO UPDATE SET allowed = greatest(quotas.taken, excluded.allowed)"
-        f" RETURNING {KEY}, taken",
-        _columns(allowed.items()),
-    )
+    rows = LOCK.run(connection, *_columns(allowed.items()))
     return {QuotaKey(row[0], QuotaKind(row[1]), row[2], row[3]): row[4] for row in rows}
 
 
 def add(connection: Connection, pieces: Mapping[QuotaKey, int]) -> None:
     """Take pieces of quotas that are locked; give back where they are negative."""
     if pieces:
-        connection.exec_driver_sql(
-            "UPDATE quotas SET taken = quotas.taken + given.pieces"
-            f" FROM {GIVEN} AS given ({KEY}, pieces)"
-            " WHERE quotas.reward_id = given.reward_id AND quotas.kind = given.kind"
-            " AND quotas.holder = given.holder AND quotas.first_day = given.first_day",
-            _columns(pieces.items()),
-        )
+        ADD.run(connection, *_columns(pieces.items()))
 
 
 def give_back(connection: Connection, keys: Collection[QuotaKey]) -> None:

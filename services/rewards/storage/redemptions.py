@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.plumbing.database import array, text_array
+from services.plumbing.prepared import Statement
 from services.rewards.domain.quotas import QuotaKey, QuotaKind
 from services.rewards.domain.refusals import RedemptionNotFound
 from services.rewards.domain.rewards import Channel
@@ -28,6 +29,42 @@ LEASE = f"clock_timestamp() + interval '{LEASE_SECONDS} seconds'"
 LEASE_OF_STEP = (
     f"CASE WHEN given.step IN ('completed', 'refused', 'cancelled') THEN NULL ELSE {LEASE} END"
 )
+ADD = Statement(
+    "add_redemptions",
+    "timestamptz, uuid[], uuid[], bytea[], uuid[], text[], integer[], bigint[], bigint[], text[],"
+    " text[], text[], text[], text[], timestamptz[], timestamptz[]",
+    "INSERT INTO redemptions (redemption_id, request_id, fingerprint, member_id, reward_id,"
+    " reward_version, points, money_minor, currency_code, channel, store, step, refusal,"
+    " complete_time, business_time, create_time, update_time, lease_time)"
+    " SELECT redemption_id, request_id, fingerprint, member_id, reward_id, reward_version,"
+    " points, money_minor, currency_code, channel, store, step, nullif(refusal, '')::jsonb,"
+    f" complete_time, business_time, $1, $1, {LEASE_OF_STEP}"
+    " FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+    " AS given (redemption_id, request_id, fingerprint, member_id, reward_id, reward_version,"
+    " points, money_minor, currency_code, channel, store, step, refusal, complete_time,"
+    " business_time)"
+    # In order: two that put the same requests on record must not wait for each other.
+    " ORDER BY request_id ON CONFLICT DO NOTHING RETURNING redemption_id",
+)
+RECORD = Statement(
+    "record_redemptions",
+    "timestamptz, uuid[], text[], text[], text[], text[], text[], uuid[], timestamptz[],"
+    " timestamptz[], text[]",
+    "UPDATE redemptions SET step = given.step, refusal = nullif(given.refusal, '')::jsonb,"
+    " hold = given.hold, burn = given.burn, taken = given.taken::jsonb,"
+    " voucher_id = given.voucher_id, complete_time = given.complete_time,"
+    " cancel_time = given.cancel_time, cancel_reason = given.cancel_reason, update_time = $1,"
+    f" lease_time = {LEASE_OF_STEP}"
+    " FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+    " AS given (redemption_id, step, refusal, hold, burn, taken, voucher_id, complete_time,"
+    " cancel_time, cancel_reason) WHERE redemptions.redemption_id = given.redemption_id",
+)
+LOCK = Statement(
+    "lock_redemptions",
+    "uuid[]",
+    f"SELECT {COLUMNS} FROM redemptions WHERE redemption_id = ANY($1)"
+    " ORDER BY redemption_id FOR UPDATE",
+)
 
 
 def add(connection: Connection, begun: Sequence[Redemption], now: datetime) -> set[UUID]:
@@ -35,68 +72,43 @@ def add(connection: Connection, begun: Sequence[Redemption], now: datetime) -> s
 
     Returns the ids of those that were put there.
     """
-    rows = connection.exec_driver_sql(
-        "INSERT INTO redemptions (redemption_id, request_id, fingerprint, member_id, reward_id,"
-        " reward_version, points, money_minor, currency_code, channel, store, step, refusal,"
-        " complete_time, business_time, create_time, update_time, lease_time)"
-        " SELECT redemption_id, request_id, fingerprint, member_id, reward_id, reward_version,"
-        " points, money_minor, currency_code, channel, store, step, nullif(refusal, '')::jsonb,"
-        f" complete_time, business_time, %s, %s, {LEASE_OF_STEP}"
-        " FROM unnest(%s::uuid[], %s::uuid[], %s::bytea[], %s::uuid[], %s::text[], %s::int[],"
-        " %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],"
-        " %s::timestamptz[], %s::timestamptz[]) AS given (redemption_id, request_id, fingerprint,"
-        " member_id, reward_id, reward_version, points, money_minor, currency_code, channel, store,"
-        " step, refusal, complete_time, business_time)"
-        # In order: two that put the same requests on record must not wait for each other.
-        " ORDER BY request_id ON CONFLICT DO NOTHING RETURNING redemption_id",
-        (
-            now,
-            now,
-            array(each.id for each in begun),
-            array(each.request_id for each in begun),
-            text_array("\\x" + each.fingerprint.hex() for each in begun),
-            array(each.member_id for each in begun),
-            text_array(each.bought.reward_id for each in begun),
-            array(each.bought.version for each in begun),
-            array(each.bought.points for each in begun),
-            array(each.bought.money_minor for each in begun),
-            text_array(each.bought.currency_code for each in begun),
-            array(each.channel for each in begun),
-            text_array(each.store for each in begun),
-            array(each.step for each in begun),
-            text_array(each.refusal for each in begun),
-            text_array(_optional(each.complete_time) for each in begun),
-            text_array(each.business_time.isoformat() for each in begun),
-        ),
+    rows = ADD.run(
+        connection,
+        now,
+        array(each.id for each in begun),
+        array(each.request_id for each in begun),
+        text_array("\\x" + each.fingerprint.hex() for each in begun),
+        array(each.member_id for each in begun),
+        text_array(each.bought.reward_id for each in begun),
+        array(each.bought.version for each in begun),
+        array(each.bought.points for each in begun),
+        array(each.bought.money_minor for each in begun),
+        text_array(each.bought.currency_code for each in begun),
+        array(each.channel for each in begun),
+        text_array(each.store for each in begun),
+        array(each.step for each in begun),
+        text_array(each.refusal for each in begun),
+        text_array(_optional(each.complete_time) for each in begun),
+        text_array(each.business_time.isoformat() for each in begun),
     )
-    return set(rows.scalars())
+    return {row[0] for row in rows}
 
 
 def record(connection: Connection, changed: Sequence[Redemption], now: datetime) -> None:
     """Write where locked redemptions stand now; who does it has the lease of those under way."""
-    connection.exec_driver_sql(
-        "UPDATE redemptions SET step = given.step, refusal = nullif(given.refusal, '')::jsonb,"
-        " hold = given.hold, burn = given.burn, taken = given.taken::jsonb,"
-        " voucher_id = given.voucher_id, complete_time = given.complete_time,"
-        " cancel_time = given.cancel_time, cancel_reason = given.cancel_reason, update_time = %s,"
-        f" lease_time = {LEASE_OF_STEP}"
-        " FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],"
-        " %s::uuid[], %s::timestamptz[], %s::timestamptz[], %s::text[])"
-        " AS given (redemption_id, step, refusal, hold, burn, taken, voucher_id, complete_time,"
-        " cancel_time, cancel_reason) WHERE redemptions.redemption_id = given.redemption_id",
-        (
-            now,
-            array(each.id for each in changed),
-            array(each.step for each in changed),
-            text_array(each.refusal for each in changed),
-            text_array(each.hold for each in changed),
-            text_array(each.burn for each in changed),
-            text_array(_taken_text(each.taken) for each in changed),
-            text_array(_optional(each.voucher_id) for each in changed),
-            text_array(_optional(each.complete_time) for each in changed),
-            text_array(_optional(each.cancel_time) for each in changed),
-            text_array(each.cancel_reason for each in changed),
-        ),
+    RECORD.run(
+        connection,
+        now,
+        array(each.id for each in changed),
+        array(each.step for each in changed),
+        text_array(each.refusal for each in changed),
+        text_array(each.hold for each in changed),
+        text_array(each.burn for each in changed),
+        text_array(_taken_text(each.taken) for each in changed),
+        text_array(_optional(each.voucher_id) for each in changed),
+        text_array(_optional(each.complete_time) for each in changed),
+        text_array(_optional(each.cancel_time) for each in changed),
+        text_array(each.cancel_reason for each in changed),
     )
 
 
@@ -111,8 +123,16 @@ def lock(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Redemption
 
     Before anything that they take is locked, so that nobody waits for each other in a ring.
     """
-    condition = "redemption_id = ANY(%s::uuid[]) ORDER BY redemption_id FOR UPDATE"
-    return {each.id: each for each in _read(connection, condition, (array(ids),))}
+    return {row[0]: _redemption(row) for row in LOCK.run(connection, array(ids))}
+
+
+def lock_under_way(connection: Connection, member_id: UUID) -> None:
+    """Let no redemption of a member go a step further until the transaction ends."""
+    connection.exec_driver_sql(
+        "SELECT FROM redemptions WHERE member_id = %s::uuid AND lease_time IS NOT NULL"
+        " ORDER BY redemption_id FOR UPDATE",
+        (str(member_id),),
+    )
 
 
 def by_id(connection: Connection, redemption_id: UUID) -> Redemption:

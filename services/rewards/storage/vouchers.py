@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 
 from services.plumbing.database import array, text_array
+from services.plumbing.prepared import Statement
 from services.rewards.domain import codes, vouchers
 from services.rewards.domain.refusals import VoucherNotFound
 from services.rewards.domain.rewards import VoucherDefinition
@@ -19,6 +20,17 @@ COLUMNS = (
     "voucher_id, code, member_id, reward_id, version, redemption_id, issue_time, expire_time,"
     " value_minor, balance_minor, currency_code, partial_use, state, redeem_time, revoke_time,"
     " revoke_reason"
+)
+
+ADD = Statement(
+    "add_vouchers",
+    "uuid[], text[], text[], uuid[], text[], integer[], uuid[], timestamptz[], timestamptz[],"
+    " bigint[], bigint[], text[], boolean[]",
+    "INSERT INTO vouchers (voucher_id, code_key, code, member_id, reward_id, version,"
+    " redemption_id, issue_time, expire_time, value_minor, balance_minor, currency_code,"
+    " partial_use)"
+    " SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+    " ON CONFLICT (redemption_id) DO NOTHING RETURNING voucher_id",
 )
 
 USABLE = "state = 'issued' AND (expire_time IS NULL OR expire_time > %s)"
@@ -95,30 +107,23 @@ def _add(connection: Connection, made: Sequence[Voucher]) -> set[UUID]:
         return set()
     # By redemption: who issues the same again must not deadlock.
     made = sorted(made, key=lambda voucher: voucher.redemption_id)
-    rows = connection.exec_driver_sql(
-        "INSERT INTO vouchers (voucher_id, code_key, code, member_id, reward_id, version,"
-        " redemption_id, issue_time, expire_time, value_minor, balance_minor, currency_code,"
-        " partial_use) SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::uuid[],"
-        " %s::text[], %s::integer[], %s::uuid[], %s::timestamptz[], %s::timestamptz[],"
-        " %s::bigint[], %s::bigint[], %s::text[], %s::boolean[])"
-        " ON CONFLICT (redemption_id) DO NOTHING RETURNING voucher_id",
-        (
-            array(voucher.id for voucher in made),
-            text_array(codes.normalised(voucher.code) for voucher in made),
-            text_array(voucher.code for voucher in made),
-            array(voucher.member_id for voucher in made),
-            text_array(voucher.reward_id for voucher in made),
-            array(voucher.version for voucher in made),
-            array(voucher.redemption_id for voucher in made),
-            text_array(voucher.issue_time.isoformat() for voucher in made),
-            text_array(_text(voucher.expire_time) for voucher in made),
-            array(voucher.value_minor for voucher in made),
-            array(voucher.balance_minor for voucher in made),
-            text_array(voucher.currency_code for voucher in made),
-            array(voucher.partial_use for voucher in made),
-        ),
+    rows = ADD.run(
+        connection,
+        array(voucher.id for voucher in made),
+        text_array(codes.normalised(voucher.code) for voucher in made),
+        text_array(voucher.code for voucher in made),
+        array(voucher.member_id for voucher in made),
+        text_array(voucher.reward_id for voucher in made),
+        array(voucher.version for voucher in made),
+        array(voucher.redemption_id for voucher in made),
+        text_array(voucher.issue_time.isoformat() for voucher in made),
+        text_array(_text(voucher.expire_time) for voucher in made),
+        array(voucher.value_minor for voucher in made),
+        array(voucher.balance_minor for voucher in made),
+        text_array(voucher.currency_code for voucher in made),
+        array(voucher.partial_use for voucher in made),
     )
-    return set(rows.scalars())
+    return {row[0] for row in rows}
 
 
 def _text(time: datetime | None) -> str | None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from services.plumbing.database import transaction
 from services.rewards import events
 from services.rewards.domain import vouchers as decisions
+from services.rewards.domain.vouchers import Voucher
 from services.rewards.metrics import VOUCHERS_REVOKED
 from services.rewards.storage import members, merges, people, redemptions, vouchers
 
@@ -49,18 +50,27 @@ def set_blocked(connection: Connection, member_id: UUID, *, blocked: bool, time:
 def erase_member(connection: Connection, member_id: UUID, *, time: datetime, now: datetime) -> None:
     """Forget what people wrote about a member, and in which segments they were.
 
-    Vouchers that could still be used are revoked: nobody is left to whom they belong. What was
-    redeemed is kept under a name that leads to nobody any more.
+    Vouchers that could still be used are revoked: nobody is left to whom they belong; one that a
+    redemption under way becomes is as soon as it is issued. What was redeemed is kept under a name
+    that leads to nobody any more.
     """
+    # First: a step that is being done is over then, and the next one knows.
+    redemptions.lock_under_way(connection, member_id)
     members.set_erased(connection, member_id, time=time)
     people.take_from_segments(connection, member_id)
     redemptions.forget_words(connection, member_id)
     vouchers.forget_words(connection, member_id)
     for voucher in vouchers.lock_usable(connection, member_id, now):
-        revoked = decisions.revoke(voucher, reason=ERASED, now=now)
-        vouchers.update(connection, revoked)
-        events.voucher_revoked(connection, revoked, now=now)
-        VOUCHERS_REVOKED.inc()
+        revoke_of_erased(connection, voucher, now=now)
+
+
+def revoke_of_erased(connection: Connection, voucher: Voucher, *, now: datetime) -> Voucher:
+    """Revoke what belongs to nobody any more."""
+    revoked = decisions.revoke(voucher, reason=ERASED, now=now)
+    vouchers.update(connection, revoked)
+    events.voucher_revoked(connection, revoked, now=now)
+    VOUCHERS_REVOKED.inc()
+    return revoked
 
 
 def root_of(database: Engine, member_id: UUID) -> UUID:

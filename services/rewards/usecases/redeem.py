@@ -4,7 +4,7 @@ Every step can be done again with the same: who finds that somebody did it befor
 on record.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -17,7 +17,7 @@ from services.plumbing.errors import Refused
 from services.rewards import events
 from services.rewards.domain import buying
 from services.rewards.domain.quotas import Claim, QuotaKey, claim, looked_at, pieces, take
-from services.rewards.domain.refusals import OutOfStock, RequestIdReused
+from services.rewards.domain.refusals import MemberErased, OutOfStock, RequestIdReused
 from services.rewards.domain.remembering import remembered
 from services.rewards.domain.rewards import Offer
 from services.rewards.domain.saga import Asked, Redemption, Step
@@ -32,6 +32,7 @@ from services.rewards.storage import (
     vouchers,
 )
 from services.rewards.storage.vouchers import Issue
+from services.rewards.usecases.members import revoke_of_erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +141,14 @@ def _advance(
     held = [standing[each] for each in holds if standing[each].step is Step.HOLDING]
     captured = [standing[each] for each in burns if standing[each].step is Step.CAPTURING]
     offers = _offers(connection, [*held, *captured])
+    # Known only now that they are locked: an erasure waits for who has them.
+    erased = members.erased(connection, {each.member_id for each in standing.values()})
+    gone = [each for each in held if each.member_id in erased]
+    kept = [each for each in held if each.member_id not in erased]
     given = [
-        *_reserve(connection, held, holds, offers, now),
-        *_give(connection, captured, burns, offers, now),
+        *(Given(_reserved(each, holds[each.id], MemberErased())) for each in gone),
+        *_reserve(connection, kept, holds, offers, now),
+        *_give(connection, captured, burns, offers, erased, now),
     ]
     if given:
         redemptions.record(connection, [each.redemption for each in given], now)
@@ -252,9 +258,12 @@ def _give(
     captured: Sequence[Redemption],
     burns: Mapping[UUID, str],
     offers: Mapping[UUID, Offer],
+    erased: Collection[UUID],
     now: datetime,
 ) -> list[Given]:
-    """What was bought: the vouchers are issued, and others are told."""
+    """What was bought: the vouchers are issued, and others are told. Those of members who were
+    erased meanwhile are worth nothing.
+    """
     if not captured:
         return []
     issued = vouchers.issue(connection, _issues(captured, offers), now)
@@ -264,7 +273,16 @@ def _give(
     ]
     kinds = [offers[each.id].definition.kind for each in captured]
     events.rewards_redeemed(connection, [each.redemption for each in given], kinds, now=now)
-    return given
+    return [_unless_erased(connection, each, erased, now) for each in given]
+
+
+def _unless_erased(
+    connection: Connection, given: Given, erased: Collection[UUID], now: datetime
+) -> Given:
+    voucher = given.voucher
+    if voucher is None or voucher.member_id not in erased:
+        return given
+    return Given(given.redemption, revoke_of_erased(connection, voucher, now=now))
 
 
 def _completed(
