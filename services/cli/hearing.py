@@ -1,12 +1,13 @@
 """Waiting until one service has heard what another has announced."""
 
 import time
+from contextlib import ExitStack
 from types import TracebackType
 
 from sqlalchemy import Connection
 
-from services.plumbing import inbox, outbox
-from services.plumbing.database import engine, transaction
+from services.plumbing import doorbell, inbox, outbox
+from services.plumbing.database import engine
 
 HEAR_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.005
@@ -26,15 +27,26 @@ class Hearing:
         consumer_url: str,
         source: str,
         source_url: str,
+        bus: str = "",
         seconds_max: float = HEAR_SECONDS_MAX,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
+        """bus is the doorbell, "host:port", of the embedded bus that carries the events, if it is
+        one: while somebody waits it gathers none.
+        """
         self._seconds_max = seconds_max
         self._poll_seconds = poll_seconds
         self._consumer = consumer
         self._source = source
-        self._consuming = engine(consumer_url, pool_size=1)
-        self._announcing = engine(source_url, pool_size=1)
+        self._bell = doorbell.bell_at(bus) if bus else None
+        # Each look is one statement: a transaction around it costs several times as much.
+        self._consuming = engine(consumer_url, pool_size=1).execution_options(
+            isolation_level="AUTOCOMMIT"
+        )
+        self._announcing = engine(source_url, pool_size=1).execution_options(
+            isolation_level="AUTOCOMMIT"
+        )
+        self._database = str(self._announcing.url.database)
 
     def __enter__(self) -> "Hearing":
         return self
@@ -45,38 +57,29 @@ class Hearing:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self._consuming.dispose()
-        self._announcing.dispose()
+        with ExitStack() as opened:
+            if self._bell is not None:
+                opened.enter_context(self._bell)
+            self._consuming.dispose()
+            self._announcing.dispose()
 
     def wait(self) -> None:
         """Wait until all that is announced by now is applied. Refuses: NotHeard in the end."""
         deadline = time.monotonic() + self._seconds_max
-        waited_for = self._announced()
-        while waited_for := self._not_heard(waited_for):
-            if time.monotonic() > deadline:
-                raise NotHeard(f"{self._consumer} does not hear {self._source}; is the bus up?")
-            time.sleep(self._poll_seconds)
+        with self._announcing.connect() as connection:
+            waited_for = outbox.newest(connection, outbox.streams(connection))
+        with self._consuming.connect() as connection:
+            while waited_for := self._not_heard(connection, waited_for):
+                if time.monotonic() > deadline:
+                    raise NotHeard(f"{self._consumer} does not hear {self._source}; is the bus up?")
+                if self._bell is not None:
+                    doorbell.hurry(self._bell, self._database)
+                time.sleep(self._poll_seconds)
 
-    def _announced(self) -> dict[str, int]:
-        """The newest event's position, by stream."""
-        with transaction(self._announcing) as connection:
-            return {
-                stream: connection.exec_driver_sql(
-                    f"SELECT coalesce(max(position), 0) FROM {stream}.outbox"  # noqa: S608 -- a schema
-                ).scalar_one()
-                for stream in outbox.streams(connection)
-            }
-
-    def _not_heard(self, announced: dict[str, int]) -> dict[str, int]:
-        with transaction(self._consuming) as connection:
-            return {
-                stream: position
-                for stream, position in announced.items()
-                if self._heard(connection, stream) < position
-            }
-
-    def _heard(self, connection: Connection, stream: str) -> int:
-        found = inbox.cursor(
-            connection, consumer=self._consumer, source=self._source, stream=stream
-        )
-        return found.position
+    def _not_heard(self, connection: Connection, announced: dict[str, int]) -> dict[str, int]:
+        heard = inbox.positions(connection, consumer=self._consumer, source=self._source)
+        return {
+            stream: position
+            for stream, position in announced.items()
+            if heard.get(stream, outbox.START) < position
+        }

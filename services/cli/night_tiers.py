@@ -28,6 +28,7 @@ class TiersStep:
         token: str,
         tiering_database_url: str,
         ledger_database_url: str,
+        bus: str = "",
         call_seconds_max: float = CALL_SECONDS_MAX,
         hear_seconds_max: float = HEAR_SECONDS_MAX,
         poll_seconds: float = POLL_SECONDS,
@@ -39,6 +40,7 @@ class TiersStep:
             consumer_url=tiering_database_url,
             source="ledger",
             source_url=ledger_database_url,
+            bus=bus,
             seconds_max=hear_seconds_max,
             poll_seconds=poll_seconds,
         )

@@ -23,7 +23,13 @@ from services.cli.demo.failure import ReplayError
 from services.cli.demo.preparation import PreparedDay, prepared_days
 from services.cli.demo.progress import ClosedDays, ProgressFile
 from services.cli.demo.redeeming import RedeemDays, Shoppers, members_by_household
-from services.cli.demo.replay import CloseStep, publish_policies, replay_days, together
+from services.cli.demo.replay import (
+    CloseStep,
+    in_turn,
+    publish_policies,
+    replay_days,
+    together,
+)
 from services.cli.demo.results import read_results
 from services.cli.demo.tier_results import read_tier_results
 from services.cli.demo.tiers import TierDays, publish_classic
@@ -125,6 +131,7 @@ def _replay(platform: RunningPlatform, days: Iterable[PreparedDay]) -> None:
         tiering_address=platform.grpc_address("tiering"),
         token=_token(platform, "demo/night", "days.write"),
         database_urls=platform.database_urls,
+        bus=platform.doorbell,
     )
     shoppers = Shoppers()
     redeem_days = RedeemDays(
@@ -144,15 +151,11 @@ def _replay(platform: RunningPlatform, days: Iterable[PreparedDay]) -> None:
         tier_days,
         redeem_days,
         points_steps,
-        # No tier changes what a household gets, and nothing it gets changes a tier.
-        together(redeem_days, tier_days) as redeem_and_decide,
+        # No tier changes what a household gets or loses, and nothing of that changes a tier.
+        together(in_turn(redeem_days, points_steps[EXPIRE_LOTS].close), tier_days) as close,
         Tills(shoppers, ledger_address=platform.grpc_address("ledger"), token=token) as tills,
     ):
-        steps: list[CloseStep] = [
-            redeem_and_decide,
-            points_steps[EXPIRE_LOTS].close,
-            ClosedDays(ProgressFile(platform.data_dir)),
-        ]
+        steps: list[CloseStep] = [close, ClosedDays(ProgressFile(platform.data_dir))]
         tills.require_old_sales_taken()
         # The rules' multipliers count from the first sale on.
         tier_days.wait_until_tills_know()

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from services.cli import rewards_files
-from services.cli.service_table import SERVICES
+from services.cli.service_table import BUS, SERVICES
 
 FILE = "run.json"
 # Process start times are computed from the clock, which may be set in between.
@@ -75,6 +75,12 @@ class RunningPlatform:
         if address is None:
             raise KeyError(f"{service} answers no gRPC")
         return address
+
+    @property
+    def doorbell(self) -> str:
+        """Where the embedded bus hears of events; empty where there is none."""
+        found = [each.metrics_address for each in self.processes if each.name == BUS]
+        return (found[0] or "") if found else ""
 
     def is_alive(self) -> bool:
         """Whether the `loyalty up` that wrote this is still there."""

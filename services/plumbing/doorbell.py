@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 
 log = logging.getLogger("bus")
@@ -19,6 +20,8 @@ log = logging.getLogger("bus")
 # else it needs.
 VARIABLE = "BUS_DOORBELL"
 NAME_BYTES_MAX = 64
+# Stands before the name of a database whose events somebody is waiting for.
+HURRY = "!"
 
 
 def address_of(doorbell: str) -> tuple[str, int]:
@@ -32,6 +35,11 @@ def bell() -> socket.socket | None:
     doorbell = os.environ.get(VARIABLE, "")
     if not doorbell:
         return None
+    return bell_at(doorbell)
+
+
+def bell_at(doorbell: str) -> socket.socket:
+    """What rings at an address, "host:port"."""
     address = address_of(doorbell)
     opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     opened.setblocking(False)
@@ -48,6 +56,12 @@ def ring(database: str) -> None:
     except (OSError, ValueError):
         # Nobody listens, nobody could, or too many ring: the bus looks by itself.
         log.debug("the bus does not hear its doorbell")
+
+
+def hurry(opened: socket.socket, database: str) -> None:
+    """Say that somebody waits for all that is announced in a database; in force for a moment."""
+    with suppress(OSError):
+        opened.send(f"{HURRY}{database}".encode()[:NAME_BYTES_MAX])
 
 
 class Doorbell:

@@ -21,7 +21,7 @@ from services.plumbing import housekeeping, inbox, outbox, outbox_metrics
 from services.plumbing.bus_status import StreamReplaced, is_replaced
 from services.plumbing.database import database_is_away, transaction
 from services.plumbing.delivery import LAG_SECONDS, Deliverer, Reaction, Stopped, envelope_of
-from services.plumbing.doorbell import Doorbell
+from services.plumbing.doorbell import HURRY, Doorbell
 from services.plumbing.inbox import Cursor
 from services.plumbing.watching import Watch
 
@@ -308,9 +308,9 @@ class EmbeddedBus:
             watch.rely_on_rings()
             watches[source.engine.url.database] = watch
 
-        def on_ring(database: str) -> None:
-            if database in watches:
-                watches[database].ring()
+        def on_ring(name: str) -> None:
+            if (watch := watches.get(name.removeprefix(HURRY))) is not None:
+                watch.hurry() if name.startswith(HURRY) else watch.ring()
 
         return partial(self._doorbell.listen, on_ring, self._stopping)
 

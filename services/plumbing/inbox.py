@@ -169,6 +169,15 @@ def cursor(connection: Connection, *, consumer: str, source: str, stream: str) -
     return Cursor(row[0], row[1]) if row else Cursor(START, None)
 
 
+def positions(connection: Connection, *, consumer: str, source: str) -> dict[str, int]:
+    """How far a consumer has read each stream of a source that it has read anything of."""
+    rows = connection.exec_driver_sql(
+        "SELECT stream, position FROM inbox_cursors WHERE consumer = %s AND source = %s",
+        (consumer, source),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def move_cursor(
     connection: Connection, *, consumer: str, source: str, stream: str, to: Cursor
 ) -> None:

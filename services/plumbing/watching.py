@@ -19,6 +19,11 @@ POLL_SECONDS_MIN = 0.005
 POLL_SECONDS_MAX = 0.2
 QUIET_SHARE = 0.05
 RETRY_SECONDS = 1.0
+# So long after a ring events are left to gather: whoever rang is still being answered, often on the
+# same core, and more rings may follow.
+RING_SECONDS = 0.02
+# Who waits for events says so this often at least.
+HURRY_SECONDS = 0.02
 
 
 def pause_seconds(quiet_seconds: float) -> float:
@@ -39,6 +44,7 @@ class Watch:
         self._changed_times: dict[str, float] = {}
         self._rung = threading.Event()
         self._hears_rings = False
+        self._hurried_time = -math.inf
         self._changed = threading.Condition()
 
     def wait(self, stream: str, position: int, *, seconds_max: float) -> bool:
@@ -51,10 +57,12 @@ class Watch:
             return self._changed.wait_for(is_over, seconds_max)
 
     def settle(self, stream: str, *, quiet_seconds: float, seconds_max: float) -> None:
-        """Wait until nothing was announced for so long, or for seconds_max at most."""
+        """Wait until nothing was announced for so long, or for seconds_max at most; not while
+        somebody else waits for it.
+        """
         until = time.monotonic() + seconds_max
         with self._changed:
-            while not self._stopping.is_set():
+            while not (self._stopping.is_set() or self._is_hurried()):
                 quiet_from = self._changed_times.get(stream, -math.inf) + quiet_seconds
                 left = min(quiet_from, until) - time.monotonic()
                 if left <= 0:
@@ -75,9 +83,19 @@ class Watch:
         """From now on somebody rings whenever there may be news."""
         self._hears_rings = True
 
+    def _is_hurried(self) -> bool:
+        return time.monotonic() - self._hurried_time < HURRY_SECONDS
+
     def ring(self) -> None:
-        """Look now."""
+        """Look soon."""
         self._rung.set()
+
+    def hurry(self) -> None:
+        """Somebody waits for all that is announced: for a moment nothing is left to gather."""
+        with self._changed:
+            if not self._is_hurried():
+                self._changed.notify_all()
+            self._hurried_time = time.monotonic()
 
     def run(self) -> None:
         """Look, whatever goes away meanwhile."""
@@ -99,6 +117,7 @@ class Watch:
                 if self.note(outbox.newest(connection, self._streams)):
                     last_event = time.monotonic()
                 if self._hears_rings:
-                    self._rung.wait(POLL_SECONDS_MAX)
+                    if self._rung.wait(POLL_SECONDS_MAX) and not self._is_hurried():
+                        self._stopping.wait(RING_SECONDS)
                 else:
                     self._stopping.wait(pause_seconds(time.monotonic() - last_event))

@@ -2,20 +2,25 @@
 
 import sys
 
+from services.plumbing import importing
+
 match sys.argv[1:]:
     case ["worker"]:
         # Before anything else is imported, and never beside grpc.
         from services.plumbing import green
 
         green.patch()
-        from services.tiering.worker import main as work
+        with importing.for_life():
+            from services.tiering.worker import main as work
 
         work()
     case ["preview", preview_id]:
-        from services.tiering.preview_process import main as preview
+        with importing.for_life():
+            from services.tiering.preview_process import main as preview
 
         preview(preview_id)
     case arguments:
-        from services.tiering.main import main
+        with importing.for_life():
+            from services.tiering.main import main
 
         main(arguments)

@@ -1,6 +1,5 @@
 """`python -m services.tiering server|preview|migrate`; the worker is a process of another kind."""
 
-import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -78,7 +77,7 @@ def main(arguments: Sequence[str]) -> None:
     telemetry.start_logging(read(LogSettings).level)
     match list(arguments):
         case ["server"]:
-            asyncio.run(serve())
+            grpc_server.run(serve())
         case ["migrate"]:
             settings = read(TieringSettings)
             # Alembic takes long to import, and the server has no need of it.

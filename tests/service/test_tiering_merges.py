@@ -215,6 +215,28 @@ async def test_a_tier_is_told_from_what_others_know_when_rules_changed_meanwhile
     ]
 
 
+async def test_who_is_themself_again_is_shown_by_the_rules_that_came_meanwhile(
+    tiering: Tiering,
+) -> None:
+    await tiering.in_force()
+    tiering.join(1, 2)
+    tiering.post(Posted(1, "2017-01-01", 600))
+    await tiering.close_day("2017-01-01")
+    name = merge(tiering, SOURCE, TARGET)
+    draft = await tiering.draft(classic())
+    await tiering.publish(draft, "2017-01-03", replay_from_day="2017-01-01")
+    await tiering.close_day("2017-01-03")
+    undo(tiering, name, SOURCE, TARGET)
+    found = without_name(await tiering.tier(SOURCE))
+    assert found.tier == "silver"
+    await tiering.close_day("2017-01-04")
+    after = without_name(await tiering.tier(SOURCE))
+    assert (found.tier, found.since_day) == (after.tier, after.since_day)
+    assert [change for change in tiering.changes() if change[0] == SOURCE] == [
+        (SOURCE, "base", "silver", "2017-01-02")
+    ]
+
+
 async def test_a_preview_counts_who_members_are_now(tiering: Tiering) -> None:
     await tiering.in_force()
     tiering.join(1, 2, 3)

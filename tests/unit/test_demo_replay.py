@@ -11,7 +11,7 @@ from protovalidate import Validator
 from services.cli.demo.policy import publications
 from services.cli.demo.preparation import PreparedBatch, PreparedDay
 from services.cli.demo.progress import ClosedDays, Progress, ProgressFile
-from services.cli.demo.replay import replay_days, together
+from services.cli.demo.replay import in_turn, replay_days, together
 
 FIRST, SECOND = date(2017, 1, 1), date(2017, 1, 2)
 
@@ -132,3 +132,15 @@ def test_steps_side_by_side_are_both_done_before_the_next_and_one_that_fails_is_
     assert sorted(recorder.happened[1:]) == ["first 2017-01-01", "second 2017-01-01"]
     with together(recorder.first_step, fails) as both, pytest.raises(RuntimeError, match="2017"):
         replay_days([PreparedDay(FIRST, ())], recorder, [both])
+
+
+def test_steps_in_turn_are_one_step_and_one_that_fails_stops_those_behind() -> None:
+    recorder = Recorder()
+
+    def fails(day: date) -> None:
+        raise RuntimeError(str(day))
+
+    in_turn(recorder.second_step, recorder.first_step)(FIRST)
+    with pytest.raises(RuntimeError, match="2017"):
+        in_turn(fails, recorder.first_step)(FIRST)
+    assert recorder.happened == ["second 2017-01-01", "first 2017-01-01"]

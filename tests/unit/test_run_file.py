@@ -102,3 +102,10 @@ def test_environment_configures_a_command_on_the_platform(tmp_path: Path) -> Non
 def test_environment_says_where_rabbitmq_is_if_there_is_one(tmp_path: Path) -> None:
     on_rabbitmq = replace(platform(tmp_path), amqp_url="amqp://broker//")
     assert on_rabbitmq.environment()["AMQP_URL"] == "amqp://broker//"
+
+
+def test_the_doorbell_is_where_the_bus_serves_its_metrics_if_there_is_one(tmp_path: Path) -> None:
+    on_rabbitmq = platform(tmp_path)
+    bus = replace(ourselves(), name="bus", grpc_address=None, metrics_address="127.0.0.1:7290")
+    embedded = replace(on_rabbitmq, processes=(ourselves(), bus))
+    assert (embedded.doorbell, on_rabbitmq.doorbell) == ("127.0.0.1:7290", "")

@@ -3,12 +3,15 @@
 import os
 from collections.abc import Sequence
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from services.tiering.domain.columns import in_order
+from services.tiering.domain.columns import Int64s, in_order
 from services.tiering.domain.engine import Advanced, advance, replay, rows_needed_from
-from services.tiering.domain.rules import RuleSet
+from services.tiering.domain.rules import Amounts, Counting, Measure, RuleSet
+from services.tiering.domain.sums import follow_on
 from tests.unit.tiering_chance import FIRST_DAY, last_days, rule_sets, several_people, soon
 from tests.unit.tiering_members import (
     Person,
@@ -17,6 +20,7 @@ from tests.unit.tiering_members import (
     enrolled,
     listed,
     member_days,
+    only_giving,
     renumbered,
     replaced,
     some,
@@ -90,6 +94,53 @@ def test_each_night_alone_looks_at_few_and_ends_the_same(
     assert change_rows(in_order(settled)) == change_rows(whole.changes)
     for ours, theirs in zip(listed(states), listed(whole.states), strict=True):
         assert ours | {"wake_day": 0} == theirs | {"wake_day": 0}
+
+
+def without_carrying(rule_set: RuleSet) -> RuleSet:
+    return replace(rule_set, counting=Counting.KEPT, carry_limit=Amounts())
+
+
+def begun(rule_set: RuleSet, people: Sequence[Person], day: int) -> dict[Measure, Int64s]:
+    """What counts at the close of a day of the days before it."""
+    first = rows_needed_from(rule_set, day)
+    return {
+        measure: np.array(
+            [
+                sum(getattr(row, measure) for on, row in person.rows.items() if first <= on < day)
+                for person in people
+            ],
+            np.int64,
+        )
+        for measure in Measure
+    }
+
+
+@settings(max_examples=EXAMPLES // 4, deadline=None)
+@given(rule_sets().map(without_carrying).filter(follow_on), several_people, soon)
+def test_nights_that_begin_with_sums_need_the_rows_of_their_day_alone(
+    rule_set: RuleSet, people: list[Person], last_day: int
+) -> None:
+    people = [only_giving(person) for person in people]
+    whole = replayed(rule_set, people, last_day)
+    night = replayed(rule_set, people, FIRST_DAY - 1)
+    settled = [night.changes]
+    for day in range(FIRST_DAY, last_day + 1):
+        night = advance(
+            rule_set,
+            night.states,
+            member_days(people, first=day, last=day),
+            assignments(people),
+            from_day=day,
+            to_day=day,
+            begun=begun(rule_set, people, day),
+        )
+        settled.append(night.changes)
+    assert change_rows(in_order(settled)) == change_rows(whole.changes)
+    assert listed(night.states) == listed(whole.states)
+    if last_day >= FIRST_DAY:
+        assert {m: c.tolist() for m, c in night.sums.items()} == {
+            m: c.tolist() for m, c in whole.sums.items()
+        }
 
 
 @settings(max_examples=EXAMPLES // 4, deadline=None)

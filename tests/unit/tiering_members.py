@@ -39,6 +39,17 @@ class Person:
     grants: Sequence[Grant] = ()
 
 
+def only_giving(person: Person) -> Person:
+    """The same person, of whom no day takes away."""
+    rows = {
+        on: replace(
+            row, points=abs(row.points), spend_minor=abs(row.spend_minor), visits=abs(row.visits)
+        )
+        for on, row in person.rows.items()
+    }
+    return replace(person, rows=rows)
+
+
 def day(text: str) -> int:
     return (date.fromisoformat(text) - date(1970, 1, 1)).days
 

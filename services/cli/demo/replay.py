@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from typing import Protocol
 
 from loyalty.ledger.v1 import earn_policy_pb2_grpc
@@ -40,6 +41,11 @@ def replay_days(
     for day in days:
         tills.record_day(day)
         close_day(day.day, close_steps)
+
+
+def in_turn(*steps: CloseStep) -> CloseStep:
+    """One step of several, each of which waits for the one before."""
+    return partial(close_day, steps=steps)
 
 
 @contextmanager

@@ -77,13 +77,14 @@ class TierDays:
     """
 
     def __init__(
-        self, *, tiering_address: str, token: str, database_urls: Mapping[str, str]
+        self, *, tiering_address: str, token: str, database_urls: Mapping[str, str], bus: str = ""
     ) -> None:
         self._step = TiersStep(
             address=tiering_address,
             token=token,
             tiering_database_url=database_urls["tiering"],
             ledger_database_url=database_urls["ledger"],
+            bus=bus,
             call_seconds_max=CALL_SECONDS_MAX,
             hear_seconds_max=HEAR_SECONDS_MAX,
             poll_seconds=POLL_SECONDS,
@@ -93,6 +94,7 @@ class TierDays:
             consumer_url=database_urls["ledger"],
             source="tiering",
             source_url=database_urls["tiering"],
+            bus=bus,
         )
         self._opened = ExitStack()
 

@@ -4,7 +4,9 @@ A tier follows from a member's daily aggregates, grants and the rules alone, so 
 replay closes a day, takes in a late sale, brings a rule set into force and previews one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -34,6 +36,8 @@ from services.tiering.domain.rules import (
 from services.tiering.domain.sums import WindowSums, first_day_counted, totals_before
 from services.tiering.domain.terms import Terms
 from services.tiering.domain.waking import wake_days
+
+NOTHING_BEGUN: Mapping[Measure, Int64s] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +79,18 @@ def advance(
     *,
     from_day: int,
     to_day: int,
+    begun: Mapping[Measure, Int64s] = NOTHING_BEGUN,
 ) -> Advanced:
     """Close the days from from_day to to_day for the members given.
 
     states stand at the beginning of from_day. Rows before rows_needed_from() do no harm. Closing
     one day of many members, only those need be given who have a row of it, whose wake_day has
-    come, or whose grants were changed: nothing happens to others.
+    come, or whose grants were changed: nothing happens to others. begun is what counts in the
+    window of from_day though no row of it is given: where sums follow_on(), and of the rows no
+    day's sum is negative, they need not be read again.
     """
     days = range(from_day, to_day + 1)
-    return _Run(rule_set, states, member_days, assignments, days).advance()
+    return _Run(rule_set, states, member_days, assignments, days, begun).advance()
 
 
 def replay(
@@ -122,6 +129,7 @@ class _Run:
         member_days: MemberDays,
         assignments: Assignments,
         days: range,
+        begun: Mapping[Measure, Int64s],
     ) -> None:
         self._rule_set, self._states, self._member_days = rule_set, states, member_days
         self._days = days
@@ -130,7 +138,7 @@ class _Run:
         self._rises_at_event = rule_set.evaluation is Evaluation.AT_EVENT
         self._anniversaries = anniversaries = Anniversaries(states.enrolled)
         self._grants = RunningGrants(rule_set, assignments, self._count)
-        self._sums = WindowSums(rule_set, states, anniversaries, member_days, days)
+        self._sums = WindowSums(rule_set, states, anniversaries, member_days, days, begun)
         bars = Bars(rule_set, self._grants)
         self._terms = Terms(rule_set, anniversaries)
         self._earned = EarnedTiers(rule_set, states, bars, self._terms, self._sums)

@@ -1,6 +1,6 @@
 """Sums of a window, moved on from day to day: what comes in, what falls out, what begins anew."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from services.tiering.domain.columns import (
     MemberStates,
 )
 from services.tiering.domain.rules import (
+    Amounts,
     CalendarYear,
     Counting,
     Measure,
@@ -39,6 +40,14 @@ def first_day_counted(window: Window, day: int) -> int:
     if isinstance(window, CalendarYear):
         return year_first_day(window, year_begun(window, day))
     return day - YEAR_DAYS_MAX + 1
+
+
+def follow_on(rule_set: RuleSet) -> bool:
+    """Whether the sums at a close follow from those at an earlier one and the days that came into
+    the window since or fell out of it, as long as no day's sum was negative.
+    """
+    shared = isinstance(rule_set.window, RollingMonths | CalendarYear)
+    return shared and rule_set.counting is Counting.KEPT and rule_set.carry_limit == Amounts()
 
 
 def columns_of(source: MemberDays, measures: tuple[Measure, ...]) -> Columns:
@@ -115,7 +124,9 @@ class WindowSums:
         anniversaries: Anniversaries,
         member_days: MemberDays,
         days: range,
+        begun: Mapping[Measure, Int64s],
     ) -> None:
+        """begun is what counts in the window of the first day though no row of it is given."""
         self.measures = window_measures(rule_set)
         lifetimes = lifetime_measures(rule_set)
         self._window = rule_set.window
@@ -134,7 +145,8 @@ class WindowSums:
         by_measure = dict(zip(Measure, so_far, strict=True))
         self.lifetimes: Columns = tuple(by_measure[m].copy() for m in lifetimes)
         self._first_day = days.start
-        self.columns: Columns = tuple(np.zeros(self._count, np.int64) for _ in self.measures)
+        nothing = np.zeros(self._count, np.int64)
+        self.columns: Columns = tuple(begun.get(m, nothing).copy() for m in self.measures)
         # Who has something carried on a day that may fall out of a rolling window.
         self._carried_on: dict[int, list[Int64s]] = {}
         self._begin(first)

@@ -7,22 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from services.tiering.domain.columns import Assignments, Int32s, Int64s, MemberDays
+from services.tiering.domain.columns import NEVER, Assignments, Int32s, Int64s, MemberDays
 from services.tiering.domain.rules import Measure
 from services.tiering.storage.columns import Columns, copy_columns, copy_packed_columns, literal
 
 # With plain keys and few rows each, the planner's guess at how many there are is worth nothing.
 BY_INDEX = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
-ACTIVITY_COLUMNS = {
+SUMMED_COLUMNS = {
     "member": "i4",
     "day": "i4",
     "points": "i8",
     "spend_minor": "i8",
     "visits": "i4",
-    "base_points": "i8",
-    "base_points_before": "i8",
 }
-
+ACTIVITY_COLUMNS = SUMMED_COLUMNS | {"base_points": "i8", "base_points_before": "i8"}
 
 MEASURED = {Measure.POINTS: "points", Measure.SPEND: "spend_minor", Measure.VISITS: "visits"}
 
@@ -38,17 +36,14 @@ class History:
 
 
 def of_members(connection: Connection, group_id: int, numbers: Int32s, *, from_day: int) -> History:
-    """What some members did from a day on; numbers are sorted."""
-    wanted = f"unnest('{literal(numbers)}'::int[])"
-    connection.exec_driver_sql(BY_INDEX)
-    rows = copy_columns(
-        connection,
-        f"SELECT {', '.join('activity.' + name for name in ACTIVITY_COLUMNS)}"
-        f" FROM {wanted} AS wanted (number) JOIN activity"
-        " ON slice = mod(wanted.number, 32)::smallint AND member = wanted.number"
-        f" AND day >= {from_day}",
-        ACTIVITY_COLUMNS,
-    )
+    """What some members did from a day on; numbers are sorted. Of baskets it says nothing."""
+    from_days, before_days = (np.full(len(numbers), day, np.int32) for day in (from_day, NEVER))
+    rows = rows_of(connection, numbers, from_days, before_days)
+    return with_rows(connection, group_id, numbers, rows)
+
+
+def with_rows(connection: Connection, group_id: int, numbers: Int32s, rows: Columns) -> History:
+    """The same of rows that were read already."""
     people = copy_columns(
         connection,
         "SELECT number, coalesce(enrol_day, heard_day) AS enrolled FROM members"
@@ -56,6 +51,24 @@ def of_members(connection: Connection, group_id: int, numbers: Int32s, *, from_d
         {"number": "i4", "enrolled": "i4"},
     )
     return _history(connection, group_id, rows, people)
+
+
+def rows_of(
+    connection: Connection, numbers: Int32s, from_days: Int32s, before_days: Int32s
+) -> Columns:
+    """The rows of members, each from a day on and before another."""
+    ranges = ", ".join(
+        f"'{literal(column)}'::int[]" for column in (numbers, from_days, before_days)
+    )
+    connection.exec_driver_sql(BY_INDEX)
+    return copy_columns(
+        connection,
+        f"SELECT {', '.join('activity.' + name for name in SUMMED_COLUMNS)}"
+        f" FROM unnest({ranges}) AS wanted (number, from_day, before_day) JOIN activity"
+        " ON slice = mod(wanted.number, 32)::smallint AND member = wanted.number"
+        " AND day >= from_day AND day < before_day",
+        SUMMED_COLUMNS,
+    )
 
 
 def of_slice(
@@ -104,7 +117,9 @@ def member_days(rows: Columns, numbers: Int32s) -> MemberDays:
     order = np.argsort(keys)
     keys = keys[order]
     first = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1)) if len(keys) else keys
-    bases, offsets = _baskets(rows, order, keys, first)
+    bases, offsets = np.zeros(0, np.int64), np.zeros(len(first) + 1, np.int64)
+    if "base_points" in rows:
+        bases, offsets = _baskets(rows, order, keys, first)
 
     def sums(name: str) -> Int64s:
         if name not in rows or not len(first):

@@ -37,15 +37,27 @@ def read(connection: Connection, group_id: int, numbers: Int32s, enrolled: Int32
     return replace(states, **filled)
 
 
-def write(connection: Connection, group_id: int, numbers: Int32s, states: MemberStates) -> None:
+def write(
+    connection: Connection,
+    group_id: int,
+    numbers: Int32s,
+    states: MemberStates,
+    *,
+    before: MemberStates,
+) -> None:
+    """Write those that are other than they stood before, or than members begin."""
+    differs = [getattr(states, name) != getattr(before, name) for name in TYPES]
+    changed = np.logical_or.reduce(differs)
+    if not changed.any():
+        return
     columns = ", ".join(f"%({name})s::{kind}[]" for name, kind in TYPES.items())
     changes = ", ".join(f"{name} = excluded.{name}" for name in TYPES)
-    values = {name: literal(getattr(states, name)) for name in TYPES}
+    values = {name: literal(getattr(states, name)[changed]) for name in TYPES}
     connection.exec_driver_sql(
         f"INSERT INTO states (group_id, member, {NAMES})"
         f" SELECT {group_id}, * FROM unnest(%(numbers)s::int[], {columns})"
         f" ON CONFLICT (group_id, member) DO UPDATE SET {changes}",
-        {"numbers": literal(numbers), **values},
+        {"numbers": literal(numbers[changed]), **values},
     )
 
 

@@ -10,7 +10,7 @@ from services.plumbing.database import transaction
 from services.tiering.domain.calendar import to_date, to_day
 from services.tiering.domain.columns import Cause
 from services.tiering.domain.refusals import DayNotOver, TooManyOpenDays
-from services.tiering.storage import activity, days, members, rule_sets, states
+from services.tiering.storage import activity, days, members, rule_sets, states, window_sums
 from services.tiering.storage.days import ClosedDay
 from services.tiering.storage.rule_sets import Version
 from services.tiering.storage.slices import in_parts, numbers_of
@@ -112,6 +112,7 @@ def take_over(
 ) -> int:
     """Let a rule set come into force after the close of a day. Returns how many tiers changed."""
     previous = rule_sets.in_force(connection, version.group_id, last_day)
+    window_sums.forget_all(connection, version.group_id)
     count = 0
     for number in members.slices(connection):
         evaluation = evaluate.replay_slice(connection, version, number, last_day, previous=previous)

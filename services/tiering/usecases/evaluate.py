@@ -1,6 +1,6 @@
 """Members' tiers decided by the engine, kept, and told to others where they changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,11 +8,19 @@ import numpy as np
 from sqlalchemy import Connection
 
 from services.tiering.domain import engine
-from services.tiering.domain.columns import LONG_AGO, Cause, Int8s, Int32s, MemberStates
+from services.tiering.domain.columns import (
+    LONG_AGO,
+    Cause,
+    Int8s,
+    Int32s,
+    Int64s,
+    MemberStates,
+)
 from services.tiering.domain.engine import Advanced
 from services.tiering.domain.rules import Evaluation as Evaluating
 from services.tiering.domain.rules import Measure
-from services.tiering.storage import days, histories, members, states
+from services.tiering.domain.sums import follow_on
+from services.tiering.storage import days, histories, members, states, window_sums
 from services.tiering.storage.histories import History
 from services.tiering.storage.rule_sets import Version
 from services.tiering.usecases.announcing import Announcer
@@ -24,14 +32,32 @@ class Evaluation:
 
     numbers: Int32s
     old_codes: Sequence[str]
+    before: MemberStates
     advanced: Advanced
 
 
 def close_one_day(
     connection: Connection, version: Version, numbers: Int32s, day: int
 ) -> Evaluation:
-    """What the close of a day gives members of whom nothing older than the day is new."""
-    return close_days(connection, version, numbers, day, to_day=day)
+    """What the close of a day gives members of whom nothing older than the day is new.
+
+    Where sums follow from those of the close before, these are read and kept.
+    """
+    group_id = version.group_id
+    if not follow_on(version.rules):
+        return close_days(connection, version, numbers, day, to_day=day)
+    begun = window_sums.read(connection, group_id, numbers, version.rules.window, day)
+    history = histories.with_rows(connection, group_id, numbers, begun.rows)
+    evaluation = _advance(connection, version, history, day, day, begun=begun.sums)
+    window_sums.keep(
+        connection,
+        group_id,
+        history.numbers,
+        day,
+        sums=evaluation.advanced.sums,
+        counted=history.days,
+    )
+    return evaluation
 
 
 def close_days(
@@ -40,22 +66,43 @@ def close_days(
     """The same of several days, the first of which is the open one."""
     from_day = engine.rows_needed_from(version.rules, day)
     history = histories.of_members(connection, version.group_id, numbers, from_day=from_day)
+    return _advance(connection, version, history, day, to_day, begun=engine.NOTHING_BEGUN)
+
+
+def _advance(
+    connection: Connection,
+    version: Version,
+    history: History,
+    from_day: int,
+    to_day: int,
+    *,
+    begun: Mapping[Measure, Int64s],
+) -> Evaluation:
     before = states.read(connection, version.group_id, history.numbers, history.enrolled)
     advanced = engine.advance(
-        version.rules, before, history.days, history.grants, from_day=day, to_day=to_day
+        version.rules,
+        before,
+        history.days,
+        history.grants,
+        from_day=from_day,
+        to_day=to_day,
+        begun=begun,
     )
-    return Evaluation(history.numbers, _known_codes(connection, version, history, before), advanced)
+    codes_before = _known_codes(connection, version, history, before)
+    return Evaluation(history.numbers, codes_before, before, advanced)
 
 
 def recompute(
     connection: Connection, version: Version, numbers: Int32s, through: int
 ) -> Evaluation:
     """What the closes up to a day give members whose past is not what it was taken for."""
+    window_sums.forget(connection, version.group_id, numbers)
     from_day = engine.rows_needed_to_replay(version.rules, version.replay_from)
     history = histories.of_members(connection, version.group_id, numbers, from_day=from_day)
     before = states.read(connection, version.group_id, history.numbers, history.enrolled)
     advanced = replay(version, history, through)
-    return Evaluation(history.numbers, _known_codes(connection, version, history, before), advanced)
+    codes_before = _known_codes(connection, version, history, before)
+    return Evaluation(history.numbers, codes_before, before, advanced)
 
 
 def replay_slice(
@@ -76,9 +123,9 @@ def replay_slice(
     advanced = replay(version, history, through)
     if previous is None:
         # Nobody was told of any tier yet.
-        return Evaluation(history.numbers, codes(version, old.tier), advanced)
+        return Evaluation(history.numbers, codes(version, old.tier), old, advanced)
     old_codes = known_codes(connection, previous, history, old, at_event=False)
-    return Evaluation(history.numbers, old_codes, advanced)
+    return Evaluation(history.numbers, old_codes, old, advanced)
 
 
 def replay(version: Version, history: History, through: int) -> Advanced:
@@ -142,7 +189,13 @@ def keep(
     cause is given for changes that no close of the last day explains.
     """
     changes = changes_of(version, evaluation, effective_day=effective_day, cause=cause)
-    states.write(connection, version.group_id, evaluation.numbers, evaluation.advanced.states)
+    states.write(
+        connection,
+        version.group_id,
+        evaluation.numbers,
+        evaluation.advanced.states,
+        before=evaluation.before,
+    )
     days.add_changes(connection, version.group_id, changes)
     if changes:
         ids = members.ids_of(connection, [change.member for change in changes])

@@ -10,13 +10,14 @@ from sqlalchemy import Connection, Engine
 
 from services.plumbing.database import transaction
 from services.tiering.domain import engine
-from services.tiering.domain.columns import NEVER, GrantKind
+from services.tiering.domain.columns import LONG_AGO, NEVER, GrantKind, Int32s, MemberStates
 from services.tiering.domain.explain import Situation, Standing, standing
 from services.tiering.domain.refusals import GroupNotFound
 from services.tiering.domain.rules import Amounts, Measure
 from services.tiering.storage import days, grants, histories, members, merges, rule_sets, states
 from services.tiering.storage.days import Change
 from services.tiering.storage.rule_sets import Version
+from services.tiering.usecases import evaluate
 from services.tiering.usecases.opening import open_day
 
 HISTORY_MAX = 50
@@ -73,6 +74,8 @@ def _situation(
         from_day=engine.rows_needed_from(version.rules, day - 1),
     )
     stored = states.read(connection, version.group_id, numbers, history.enrolled)
+    if stored.wake_day[0] == LONG_AGO:
+        stored = _decided_anew(connection, version, numbers, day)
     # No day is closed: what counts in the window as it stands.
     advanced = engine.advance(
         version.rules, stored, history.days, history.grants, from_day=day, to_day=day - 1
@@ -87,3 +90,14 @@ def _situation(
         audiences=grants.names_in_force(connection, number, GrantKind.AUDIENCE, day=day),
     )
     return situation, int(stored.since[0])
+
+
+def _decided_anew(
+    connection: Connection, version: Version, numbers: Int32s, day: int
+) -> MemberStates:
+    """What the closes before a day give members of whom nothing is stored: who is new, and who was
+    merged while other rules came into force.
+    """
+    from_day = engine.rows_needed_to_replay(version.rules, version.replay_from)
+    history = histories.of_members(connection, version.group_id, numbers, from_day=from_day)
+    return evaluate.replay(version, history, day - 1).states

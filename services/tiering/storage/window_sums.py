@@ -1,0 +1,100 @@
+"""What counted in members' windows at their last close, so that the next need not sum a year."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import Connection
+
+from services.tiering.domain.columns import NEVER, Int32s, Int64s, MemberDays
+from services.tiering.domain.rules import Measure, Window
+from services.tiering.domain.sums import first_day_counted
+from services.tiering.storage import histories
+from services.tiering.storage.columns import Columns, copy_columns, literal
+
+COLUMNS = {Measure.POINTS: "points", Measure.SPEND: "spend_minor", Measure.VISITS: "visits"}
+NAMES = ", ".join(COLUMNS.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What counts at a close without the rows given with it, by the members' places."""
+
+    sums: Mapping[Measure, Int64s]
+    rows: Columns
+
+
+def read(connection: Connection, group_id: int, numbers: Int32s, window: Window, day: int) -> Begun:
+    """What counts of members, whose numbers are sorted, at the close of a day: what did at their
+    last close, less what has left the window since; the rows are those that came since. Of whom
+    nothing is kept nothing is counted, and all rows of the window are there.
+    """
+    kept = copy_columns(
+        connection,
+        f"SELECT member, day, {NAMES} FROM window_sums WHERE group_id = {group_id}"
+        f" AND member = ANY('{literal(numbers)}'::int[])",
+        {"member": "i4", "day": "i4", **dict.fromkeys(COLUMNS.values(), "i8")},
+    )
+    place = np.searchsorted(numbers, kept["member"])
+    first = first_day_counted(window, day)
+    from_days = np.full(len(numbers), first, np.int32)
+    from_days[place] = np.maximum(kept["day"] + 1, first)
+    rows = histories.rows_of(
+        connection,
+        np.concatenate([numbers, kept["member"]]),
+        np.concatenate([from_days, _first_days(window, kept["day"])]),
+        np.concatenate([np.full(len(numbers), NEVER), np.minimum(kept["day"] + 1, first)]),
+    )
+    left = rows["day"] < first
+    gone = np.searchsorted(numbers, rows["member"][left])
+    sums = {measure: np.zeros(len(numbers), np.int64) for measure in COLUMNS}
+    for measure, name in COLUMNS.items():
+        sums[measure][place] = kept[name]
+        np.subtract.at(sums[measure], gone, rows[name][left])
+    return Begun(sums, {name: column[~left] for name, column in rows.items()})
+
+
+def _first_days(window: Window, days: Int32s) -> Int32s:
+    """The first day that counted at the close of each of these."""
+    closes, nth = np.unique(days, return_inverse=True)
+    return np.array([first_day_counted(window, day) for day in closes.tolist()], np.int32)[nth]
+
+
+def keep(
+    connection: Connection,
+    group_id: int,
+    numbers: Int32s,
+    day: int,
+    *,
+    sums: Mapping[Measure, Int64s],
+    counted: MemberDays,
+) -> None:
+    """Keep what counts of members at the close of a day; of whom a day counted that took away,
+    nothing.
+    """
+    negative = (counted.points < 0) | (counted.spend_minor < 0) | (counted.visits < 0)
+    lasting = np.ones(len(numbers), np.bool_)
+    lasting[counted.member[negative]] = False
+    forget(connection, group_id, numbers[~lasting])
+    lists = [literal(numbers[lasting]), *(literal(sums[measure][lasting]) for measure in COLUMNS)]
+    given = ", ".join(f"'{each}'::bigint[]" for each in lists)
+    changes = ", ".join(f"{name} = excluded.{name}" for name in ("day", *COLUMNS.values()))
+    connection.exec_driver_sql(
+        f"INSERT INTO window_sums (group_id, member, day, {NAMES})"
+        f" SELECT {group_id}, member, {day}, {NAMES} FROM unnest({given}) AS kept (member, {NAMES})"
+        f" ON CONFLICT (group_id, member) DO UPDATE SET {changes}"
+    )
+
+
+def forget(connection: Connection, group_id: int, numbers: Int32s) -> None:
+    """Have the windows of members summed anew at their next close."""
+    if len(numbers):
+        connection.exec_driver_sql(
+            f"DELETE FROM window_sums WHERE group_id = {group_id}"
+            f" AND member = ANY('{literal(numbers)}'::int[])"
+        )
+
+
+def forget_all(connection: Connection, group_id: int) -> None:
+    """The same of everybody: other rules have other windows."""
+    connection.exec_driver_sql("DELETE FROM window_sums WHERE group_id = %s", (group_id,))
