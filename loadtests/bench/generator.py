@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import TypeAlias
 
 import grpc
+import uvloop
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 from loyalty.rewards.v1 import redemption_pb2
 from plumbing.v1 import diagnostics_pb2
@@ -127,7 +128,7 @@ class UnexpectedAnswer(Exception):  # noqa: N818 — says what it is
 
 def work(target: Target, orders: Connection) -> None:
     """Carry out orders until there are none."""
-    asyncio.run(_work(target, orders))
+    uvloop.run(_work(target, orders))
 
 
 async def _work(target: Target, orders: Connection) -> None:

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from plumbing.v1 import diagnostics_pb2, diagnostics_pb2_grpc
@@ -109,6 +110,11 @@ async def start(
         await status.set(name, health_pb2.HealthCheckResponse.SERVING)
     log.info("serving", extra={"port": port})
     return Server(grpc=server, port=port, under_way=under_way, health=status, names=names)
+
+
+def run(serving: Coroutine[Any, Any, None]) -> None:
+    """Run a server's program to its end, on the event loop that costs a call least."""
+    uvloop.run(serving)
 
 
 async def serve_until_told(server: Server, *, drain_seconds: float) -> None:

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import sys
-import threading
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -151,25 +150,19 @@ def inject_duplicates(programme: Programme, amqp_url: str, *, count: int) -> int
     return sent
 
 
-@contextmanager
-def killed_at_random(consumers: list[Consumer], *, every_seconds: float) -> Iterator[Counter[str]]:
-    """While the block runs, one consumer after the other dies; counts how often each did."""
-    ended = threading.Event()
-    kills = Counter[str]()
-    chance = random.Random(every_seconds)  # noqa: S311 — as above
+class Killer:
+    """Kills consumers by chance, again and again; counts how often each died."""
 
-    def kill() -> None:
-        while not ended.wait(chance.uniform(0.5, 1.5) * every_seconds):
-            consumer = chance.choice(consumers)
-            kills[consumer.name] += consumer.kill()
+    def __init__(self, consumers: list[Consumer]) -> None:
+        self.kills = Counter({each.name: 0 for each in consumers})
+        self._consumers = consumers
+        self._chance = random.Random("killer")  # noqa: S311 — as above
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    try:
-        yield kills
-    finally:
-        ended.set()
-        killer.join()
+    def perhaps(self, probability: float) -> None:
+        """Kill one of them with a probability."""
+        if self._chance.random() < probability:
+            consumer = self._chance.choice(self._consumers)
+            self.kills[consumer.name] += consumer.kill()
 
 
 def _create_database(programme: Programme, name: str) -> str:

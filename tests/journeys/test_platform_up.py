@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from services.cli.run_file import RunningPlatform
 from services.cli.status import read as read_status
 from services.plumbing import child_process
 from services.plumbing.grpc_client import bearer
+from tests.journeys.business_days import closed, day, first_open_day, night, publish
 from tests.processes import is_gone, wait_for
 
 SERVICES = ("members", "ledger", "tiering", "rewards")
@@ -75,16 +77,21 @@ def is_healthy(data: Path) -> bool:
     return read_status(RunningPlatform.load(data), now=time.time()).healthy
 
 
-def ping(data: Path, service: str) -> str:
-    """A call with a token of `loyalty token`, which waits for a server that is starting."""
+@cache
+def token(data: Path) -> tuple[tuple[str, str], ...]:
+    """Of `loyalty token`."""
     minted = loyalty(
         *("token", "--data", str(data), "--scope", "diagnostics.read", "--subject", "tester")
     )
-    token = bearer(minted.stdout.strip())
+    return bearer(minted.stdout.strip())
+
+
+def ping(data: Path, service: str) -> str:
+    """A call that waits for a server that is starting."""
     with grpc.insecure_channel(RunningPlatform.load(data).grpc_address(service)) as opened:
         stub: Any = diagnostics_pb2_grpc.DiagnosticsServiceStub(opened)
         request = diagnostics_pb2.PingRequest(text=service)
-        text: str = stub.Ping(request, metadata=token, wait_for_ready=True, timeout=30).text
+        text: str = stub.Ping(request, metadata=token(data), wait_for_ready=True, timeout=30).text
         return text
 
 
@@ -114,7 +121,7 @@ def test_first_start_is_healthy_and_ctrl_c_leaves_no_process(data: Path) -> None
     assert loyalty("status", "--data", str(data)).returncode == 1
 
 
-def test_second_up_is_refused_and_the_first_goes_on(data: Path) -> None:
+def test_second_up_is_refused_and_the_first_goes_on_until_it_is_killed(data: Path) -> None:
     with up(data) as process:
         before = RunningPlatform.load(data)
         second = loyalty("up", "--data", str(data), "--port-base", "0")
@@ -142,27 +149,44 @@ def test_second_up_is_refused_and_the_first_goes_on(data: Path) -> None:
             "bus": 0,
         }
 
-
-def test_kills_leave_nothing_running_and_the_next_start_recovers(data: Path) -> None:
-    with up(data) as process:
+        # And that they end with it, whatever becomes of it.
         children = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
         wait_for(lambda: all(is_gone(child.pid) for child in children), what="the children's end")
         assert loyalty("status", "--data", str(data)).returncode == 1
 
+
+def test_next_start_recovers_and_days_are_closed_when_asked_for(data: Path) -> None:
     with up(data) as process:
         assert status(data)["healthy"] is True
-        for each in (process.pid, *(child.pid for child in RunningPlatform.load(data).processes)):
+        platform = RunningPlatform.load(data)
+        publish(platform, day(5))
+        assert closed(data, "--date", day(4)) == [day(5), day(4)]
+        refused = night(data, "--date", day(0))
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == f"loyalty night: {day(0)} is not over\n"
+        assert first_open_day(platform) == day(3)
+
+        for each in (process.pid, *(child.pid for child in platform.processes)):
             os.kill(each, signal.SIGKILL)
         process.wait()
 
-    with running_platform(data, environment={"LEDGER_SALE_AGE_DAYS_MAX": "4000"}) as platform:
+
+def test_start_after_kills_closes_the_days_that_ended_before(data: Path) -> None:
+    environment = {"LOYALTY_NIGHT": "yes", "LOYALTY_NIGHT_DELAY_MINUTES": "0"}
+    told = {"LEDGER_SALE_AGE_DAYS_MAX": "4000"}
+    with running_platform(data, environment=environment | told) as platform:
         ledger = psutil.Process(platform.process("ledger").pid)
         assert ledger.environ()["LEDGER_SALE_AGE_DAYS_MAX"] == "4000"
         assert "MEMBERS_DATABASE_URL" not in ledger.environ()
         assert ping(data, "members") == "members"
+
+        wait_for(lambda: first_open_day(platform) == day(0), what="the night", seconds=30)
+        ended = night(data)
+        assert ended.stdout == f"all days through {day(1)} are closed, nothing was open\n"
     assert is_gone(ledger.pid)
+    assert "3 closed now" in (data / "logs" / "night.log").read_text()
 
 
 def test_port_in_use_is_named_and_nothing_is_started(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from services.cli.platform import running_platform
 from services.cli.run_file import RunningPlatform
 from services.cli.tokens import mint
 from services.plumbing.grpc_client import bearer, channel
+from tests.disk import spare_the_disk
 from tests.journeys import spending_by_hand, tiers_by_hand
 from tests.journeys.spending_by_hand import SpendingByHand
 from tests.journeys.tiers_by_hand import TiersByHand
@@ -72,6 +73,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
     killed_after = last_closed_day(data)
     forget_days(data, until=killed_after - DAYS_SENT_TWICE)
     with running_platform(data, environment=OLD_SALES_ALLOWED) as platform:
+        spare_the_disk(platform.database_urls["ledger"])
         yield Replayed(platform, killed_after, replay_to_the_end(data))
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from services.plumbing.database import engine
 from services.plumbing.embedded_postgres import PostgresServer, embedded_postgres
+from tests.disk import execute, spare_the_disk
 from tests.service import (
     answering,
     ledger_history,
@@ -23,7 +24,7 @@ from tests.service import (
     servers,
 )
 from tests.service.answering import Answer, Answering, Serving
-from tests.service.databases import Databases, spare_the_disk
+from tests.service.databases import Databases
 from tests.service.ledger_history import Audit
 from tests.service.ledger_shop import Shop
 from tests.service.ledger_together import Families
@@ -43,7 +44,9 @@ class Serve(Protocol):
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     """One database server for the whole run; a test that stops or kills one starts its own."""
     with embedded_postgres(tmp_path_factory.mktemp("postgres")) as server:
-        spare_the_disk(server)
+        # Nothing lives long enough here to be vacuumed.
+        execute(server.url_of("postgres"), "ALTER SYSTEM SET autovacuum = off")
+        spare_the_disk(server.url_of("postgres"))
         yield server
 
 

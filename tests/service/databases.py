@@ -3,11 +3,11 @@
 import importlib
 import uuid
 
-import psycopg2
 from sqlalchemy import make_url
 
 from services.plumbing.embedded_postgres import PostgresServer
 from services.plumbing.migrations import migrate
+from tests.disk import execute
 from tests.service.recycling import Contents, original, put_back
 
 # What a service's migrations are told, where they are told anything.
@@ -39,7 +39,7 @@ class Databases:
 
     def create_empty(self) -> str:
         """The URL of a new database with nothing in it."""
-        return self._create("empty", "")
+        return self._create("empty", " STRATEGY FILE_COPY")
 
     def drop(self, url: str) -> None:
         self._execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
@@ -61,23 +61,4 @@ class Databases:
         return name
 
     def _execute(self, statement: str) -> None:
-        execute(self._postgres, statement)
-
-
-def spare_the_disk(postgres: PostgresServer) -> None:
-    """Let commits and copies of databases not wait for the disk: nobody pulls this one's plug."""
-    for setting in ("fsync", "full_page_writes"):
-        execute(postgres, f"ALTER SYSTEM SET {setting} = off")
-    execute(postgres, "SELECT pg_reload_conf()")
-
-
-def execute(postgres: PostgresServer, statement: str) -> None:
-    """Run a statement outside of a transaction, as making and dropping databases asks for."""
-    url = make_url(postgres.url_of("postgres")).set(drivername="postgresql")
-    connection = psycopg2.connect(url.render_as_string(hide_password=False))
-    try:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-    finally:
-        connection.close()
+        execute(self._postgres.url_of("postgres"), statement)

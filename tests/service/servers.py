@@ -9,6 +9,9 @@ from services.plumbing.config import AuthSettings
 from services.plumbing.grpc_client import aio_channel
 from services.plumbing.grpc_server import Server
 
+# What a test waits for an answer; a machine that stalls for some seconds must not fail it.
+PATIENCE_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -36,4 +39,4 @@ async def start(service: str, database_url: str, auth: AuthSettings, **settings:
     )
     server = await main.start(chosen, auth)
     address = f"127.0.0.1:{server.port}"
-    return Running(server, address, aio_channel(address))
+    return Running(server, address, aio_channel(address, seconds_max=PATIENCE_SECONDS))

@@ -13,8 +13,8 @@ from services.plumbing import inbox, outbox
 from services.plumbing.database import transaction
 from services.plumbing.embedded_postgres import PostgresServer, embedded_postgres
 from services.plumbing.outbox import Event
+from tests.disk import spare_the_disk
 from tests.service.bus_runtimes import Runtime, embedded, on_rabbitmq
-from tests.service.databases import spare_the_disk
 from tests.service.shelf import NOW, Town, build, card_issued
 from tests.service.waiting import wait_until
 
@@ -22,7 +22,7 @@ from tests.service.waiting import wait_until
 @pytest.fixture(scope="module")
 def postgres_to_stop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
     with embedded_postgres(tmp_path_factory.mktemp("contract")) as server:
-        spare_the_disk(server)
+        spare_the_disk(server.url_of("postgres"))
         yield server
 
 

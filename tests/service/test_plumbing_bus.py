@@ -328,6 +328,8 @@ def test_a_running_bus_notices_that_its_cursor_was_moved_back(quiet_town: Town) 
         with transaction(quiet_town.shelf) as connection:
             connection.exec_driver_sql("DELETE FROM inbox; DELETE FROM inbox_cursors")
         wait_until(lambda: quiet_town.kept() == ["card-1", "card-1"])
+        assert position(quiet_town) == 1
+        assert quiet_town.parked() == {}
     finally:
         bus.stop()
 

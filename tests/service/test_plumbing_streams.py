@@ -130,5 +130,7 @@ async def test_a_caller_who_leaves_ends_what_was_done_for_them(
     counting.counts = 10**9
     call = stub.PreviewRules(ASKED, metadata=tokens.bearer(SCOPE))
     await call.read()
+    assert counting.ended == []
     call.cancel()
     await until(lambda: counting.ended == ["ended"])
+    assert await call.code() is grpc.StatusCode.CANCELLED

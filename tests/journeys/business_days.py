@@ -1,4 +1,4 @@
-"""Business days end: `loyalty night` closes them, and `loyalty up` sees to it by itself."""
+"""Business days of a running platform, and `loyalty night`, which closes them."""
 
 import json
 import subprocess
@@ -10,11 +10,9 @@ from loyalty.tiering.v1 import rules_pb2, rules_pb2_grpc, tiering_pb2, tiering_p
 
 from services.cli.demo.requests import request_id
 from services.cli.demo.tiers import GROUP, classic
-from services.cli.platform import running_platform
 from services.cli.run_file import RunningPlatform
 from services.cli.tokens import mint
 from services.plumbing.grpc_client import bearer, channel
-from tests.processes import wait_for
 
 
 def day(ago: int) -> str:
@@ -65,21 +63,3 @@ def first_open_day(platform: RunningPlatform) -> str:
             tiering_pb2.GetDayRequest(day=day(1)), metadata=token(platform.data_dir, "days.read")
         )
     return answer.first_open_day
-
-
-def test_days_are_closed_when_asked_for_and_by_the_next_start(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with running_platform(data) as platform:
-        publish(platform, day(5))
-        assert closed(data, "--date", day(4)) == [day(5), day(4)]
-        refused = night(data, "--date", day(0))
-        assert (refused.returncode, refused.stdout) == (1, "")
-        assert refused.stderr == f"loyalty night: {day(0)} is not over\n"
-        assert first_open_day(platform) == day(3)
-
-    environment = {"LOYALTY_NIGHT": "yes", "LOYALTY_NIGHT_DELAY_MINUTES": "0"}
-    with running_platform(data, environment=environment) as platform:
-        wait_for(lambda: first_open_day(platform) == day(0), what="the night", seconds=30)
-        ended = night(data)
-        assert ended.stdout == f"all days through {day(1)} are closed, nothing was open\n"
-    assert "3 closed now" in (data / "logs" / "night.log").read_text()
