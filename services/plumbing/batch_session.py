@@ -12,6 +12,7 @@ from typing import Any
 import psycopg2
 from sqlalchemy import Connection, Engine
 
+from services.plumbing import prepared
 from services.plumbing.binary_copy import copy_data
 from services.plumbing.database import driver_errors
 
@@ -27,10 +28,9 @@ Rows = tuple[str, bytes]
 class BatchTransaction:
     """One transaction; ended by `commit`, or undone when its block ends without."""
 
-    def __init__(self, connection: Connection, cursor: Any, prepared: set[str]) -> None:
+    def __init__(self, connection: Connection, cursor: Any) -> None:
         self._connection = connection
         self._cursor = cursor
-        self._prepared = prepared
         self._waiting: list[str] = ["BEGIN"]
         self.ended = False
 
@@ -50,10 +50,7 @@ class BatchTransaction:
 
         parameters are the types of $1, $2, ... in order.
         """
-        if name not in self._prepared:
-            with driver_errors(self._connection, self._cursor, "PREPARE"):
-                self._cursor.execute(f"PREPARE {name} ({parameters}) AS {statement}")
-            self._prepared.add(name)
+        prepared.prepare(self._connection, self._cursor, name, parameters, statement)
 
     def later(self, statement: str, values: Sequence[object] = ()) -> None:
         """Run a statement that answers nothing along with the next that is sent."""
@@ -111,9 +108,8 @@ class BatchSession:
     def transaction(self) -> Iterator[BatchTransaction]:
         """A transaction that its block commits; undone when the block raises or does not."""
         connection = self._open()
-        prepared: set[str] = connection.info.setdefault("prepared", set())
         cursor = connection.connection.cursor()
-        transaction = BatchTransaction(connection, cursor, prepared)
+        transaction = BatchTransaction(connection, cursor)
         try:
             yield transaction
             if not transaction.ended:

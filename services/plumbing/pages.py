@@ -31,9 +31,14 @@ def page_token(*keys: int | str) -> str:
     return base64.urlsafe_b64encode(json.dumps(keys).encode()).decode()
 
 
-def next_page_token(found: Sequence[Row], size: int, key: Callable[[Row], int | str]) -> str:
+def next_page_token(
+    found: Sequence[Row], size: int, key: Callable[[Row], int | str | tuple[int | str, ...]]
+) -> str:
     """The token that ends a page, of rows read up to one more than its size; empty on the last."""
-    return page_token(key(found[size - 1])) if len(found) > size else ""
+    if len(found) <= size:
+        return ""
+    last = key(found[size - 1])
+    return page_token(*last) if isinstance(last, tuple) else page_token(last)
 
 
 def read_page_token(token: str, *types: type) -> tuple[int | str, ...] | None:

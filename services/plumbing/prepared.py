@@ -25,13 +25,19 @@ class Statement:
 
     def run(self, connection: Connection, *values: object) -> list[Row]:
         """Its rows; none of a statement that answers nothing."""
-        known: set[str] = connection.info.setdefault(PREPARED, set())
-        if self.name not in known:
-            connection.exec_driver_sql(f"PREPARE {self.name} ({self.parameters}) AS {self.text}")
-            known.add(self.name)
         places = ", ".join(["%s"] * len(values))
         # Run thousands of times a second: all that SQLAlchemy adds costs more than the statement.
         driver: Any = connection.connection
         with closing(driver.cursor()) as cursor, driver_errors(connection, cursor, self.name):
+            prepare(connection, cursor, self.name, self.parameters, self.text)
             cursor.execute(f"EXECUTE {self.name}({places})", values)
             return cursor.fetchall() if cursor.description else []
+
+
+def prepare(connection: Connection, cursor: Any, name: str, parameters: str, text: str) -> None:
+    """Let a connection's session know a statement, once for as long as it lives."""
+    known: set[str] = connection.info.setdefault(PREPARED, set())
+    if name not in known:
+        with driver_errors(connection, cursor, "PREPARE"):
+            cursor.execute(f"PREPARE {name} ({parameters}) AS {text}")
+        known.add(name)

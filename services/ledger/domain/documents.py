@@ -44,6 +44,10 @@ class DocumentType(enum.IntEnum):
     RECEIVE = 13
 
 
+# What a member does: points that live on with activity live on with these.
+ACTIVE = (DocumentType.SALE, DocumentType.HOLD)
+
+
 class CardState(enum.IntEnum):
     ACTIVE = 1
     REPLACED = 2

@@ -10,7 +10,12 @@ from services.ledger.rpc import messages, names
 from services.ledger.usecases.proposals import Proposals
 from services.plumbing.auth import current_caller
 from services.plumbing.grpc_calls import Context
-from services.plumbing.pages import WHOLE_NUMBER_MAX, page_size, page_token, read_page_token
+from services.plumbing.pages import (
+    WHOLE_NUMBER_MAX,
+    next_page_token,
+    page_size,
+    read_page_token,
+)
 
 APPROVED, REJECTED = ProposalState.APPROVED, ProposalState.REJECTED
 
@@ -62,7 +67,7 @@ class Adjustments(adjustments_pb2_grpc.AdjustmentServiceServicer):
         page = found[:size]
         return adjustments_pb2.ListProposalsResponse(
             proposals=[write_proposal(proposal) for proposal in page],
-            next_page_token=page_token(page[-1].proposal_id) if len(found) > size else "",
+            next_page_token=next_page_token(found, size, lambda proposal: proposal.proposal_id),
         )
 
 

@@ -33,7 +33,13 @@ from services.ledger.usecases.read import (
 )
 from services.plumbing.auth import current_caller
 from services.plumbing.grpc_calls import Context
-from services.plumbing.pages import PageTokenInvalid, page_size, page_token, read_page_token
+from services.plumbing.pages import (
+    PageTokenInvalid,
+    next_page_token,
+    page_size,
+    page_token,
+    read_page_token,
+)
 
 
 class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
@@ -105,7 +111,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
         holding = await self._holdings.find(request.parent)
         found, voided = await self._statement(request, holding, limit=size + 1, sales_only=True)
         page = found[:size]
-        token = page_token(*statement_key(page[-1])) if len(found) > size else ""
+        token = next_page_token(found, size, statement_key)
         return ledger_pb2.ListSalesResponse(
             sales=[
                 messages.write_sale(

@@ -29,7 +29,7 @@ from services.ledger.usecases.plan_expiry import ExpiryPlans
 from services.ledger.usecases.read import Holding
 from services.plumbing.auth import current_caller
 from services.plumbing.grpc_calls import Context
-from services.plumbing.pages import page_size, page_token, read_page_token
+from services.plumbing.pages import next_page_token, page_size, read_page_token
 
 
 class Points(points_pb2_grpc.PointsServiceServicer):
@@ -233,7 +233,7 @@ class Points(points_pb2_grpc.PointsServiceServicer):
         page = found[:size]
         return points_pb2.ListHoldsResponse(
             holds=[write_hold(key[-1], hold) for key, hold in page],
-            next_page_token=page_token(*page[-1][0]) if len(found) > size else "",
+            next_page_token=next_page_token(found, size, lambda keyed: keyed[0]),
         )
 
     async def PlanExpiry(
@@ -277,7 +277,7 @@ class Points(points_pb2_grpc.PointsServiceServicer):
         page = found[:size]
         return points_pb2.ListLotsResponse(
             lots=[write_lot(key[-1], lot, holding.owners.get(key[-1])) for key, lot in page],
-            next_page_token=page_token(*page[-1][0]) if len(found) > size else "",
+            next_page_token=next_page_token(found, size, lambda keyed: keyed[0]),
         )
 
 

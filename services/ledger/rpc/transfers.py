@@ -21,8 +21,8 @@ from services.plumbing.grpc_calls import Context
 from services.plumbing.pages import (
     WHOLE_NUMBER_MAX,
     PageTokenInvalid,
+    next_page_token,
     page_size,
-    page_token,
     read_page_token,
 )
 
@@ -106,7 +106,7 @@ class TransfersOfPoints(transfers_pb2_grpc.TransferServiceServicer):
         page = found[:size]
         return transfers_pb2.ListTransfersResponse(
             transfers=[write_transfer(transfer) for transfer in page],
-            next_page_token=page_token(*key_of(page[-1])) if len(found) > size else "",
+            next_page_token=next_page_token(found, size, key_of),
         )
 
     async def _one_wallet(self, holding: Holding) -> int:

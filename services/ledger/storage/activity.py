@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection
 
-from services.ledger.domain.documents import DocumentType, Flag
+from services.ledger.domain.documents import ACTIVE, DocumentType, Flag
 from services.ledger.domain.wallet import WalletState
 from services.ledger.storage.lots import LOT, LOT_COLUMNS, read_lot
 from services.plumbing.database import array
 
-ACTIVE = f"({DocumentType.SALE.value}, {DocumentType.HOLD.value})"
+_ACTIVE = ", ".join(str(kind.value) for kind in ACTIVE)
 _WHOLE = f"(r.type = {DocumentType.VOID.value} OR r.flags & {Flag.WHOLE_SALE.value} <> 0)"
 
 
@@ -24,7 +24,7 @@ def last_active_days(
         SELECT asked.wallet_id, (
             SELECT (j.business_time AT TIME ZONE 'UTC')::date - date 'epoch'
             FROM {schema}.journal j
-            WHERE j.wallet_id = asked.wallet_id AND j.refusal IS NULL AND j.type IN {ACTIVE}
+            WHERE j.wallet_id = asked.wallet_id AND j.refusal IS NULL AND j.type IN ({_ACTIVE})
               AND j.document_id <> ALL(%s::bigint[])
               AND NOT EXISTS (
                 SELECT FROM {schema}.journal r

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from services.ledger.domain.documents import Document, DocumentType, Original
+from services.ledger.domain.documents import ACTIVE, Document, Original
 from services.ledger.domain.point_life import MICROS_PER_DAY
 from services.ledger.domain.returning import kept_lines
 from services.ledger.domain.wallet import WalletState
 from services.ledger.storage import activity
-
-ACTIVE = (DocumentType.SALE, DocumentType.HOLD)
 
 
 @dataclass(frozen=True, slots=True)

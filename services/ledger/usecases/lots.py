@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 
 from sqlalchemy import Engine
 
@@ -61,7 +62,7 @@ class Lots:
             ]
         keyed = [[(hold_key(wallet, hold), hold) for wallet, hold in page] for page in pages]
         merged = heapq.merge(*keyed, key=lambda each: each[0], reverse=True)
-        return [each for each, _ in zip(merged, range(limit), strict=False)]
+        return list(islice(merged, limit))
 
     def page(
         self, holding: Holding, *, after: LotKey | None, limit: int
@@ -73,7 +74,7 @@ class Lots:
                 for where, ids in by_schema(holding.wallet_ids, self.shards)
             ]
         merged = heapq.merge(*pages, key=lambda keyed: keyed[0])
-        return [keyed for keyed, _ in zip(merged, range(limit), strict=False)]
+        return list(islice(merged, limit))
 
 
 def hold_key(wallet_id: int, hold: Hold) -> HoldKey:

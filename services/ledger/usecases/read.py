@@ -5,6 +5,7 @@ nothing.
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from sqlalchemy import Connection, Engine
 
@@ -174,7 +175,7 @@ class Reading:
                 for where, ids in by_schema(holding.wallet_ids, self.shards)
             ]
             merged = heapq.merge(*pages, key=statement_key, reverse=True)
-            found = [posted for posted, _ in zip(merged, range(limit), strict=False)]
+            found = list(islice(merged, limit))
             voided = self._voided(connection, [posted.document for posted in found])
             rules = Rules(policies.all_policies(connection))
         return [titled(posted, rules) for posted in found], voided
