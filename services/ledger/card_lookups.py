@@ -30,7 +30,7 @@ class CardLookups:
             try:
                 answers = await self._queue.submit(missing)
             except QueueIsFull:
-                raise QueueFull("too much is waiting; send it again in a moment") from None
+                raise QueueFull from None
             for token, answer in zip(missing, answers, strict=True):
                 if isinstance(answer, Exception):
                     raise answer

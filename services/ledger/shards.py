@@ -11,7 +11,6 @@ from services.ledger.domain.documents import Command, Document
 from services.ledger.domain.refusals import OutcomeUnknown, QueueFull
 from services.ledger.storage.shards import shard_of
 from services.ledger.usecases.post import Answer
-from services.plumbing.errors import Refused
 from services.plumbing.group_commit import GroupCommitter, QueueIsFull
 from services.plumbing.settling import CommitUnknown
 
@@ -59,46 +58,46 @@ class Shards:
         """Post a command and answer its document. Refuses: what it refuses, QueueFull,
         OutcomeUnknown.
         """
-        answer = (await self._submit(shard_of(command.wallet_id, self.count), [command]))[0]
+        shard = shard_of(command.wallet_id, self.count)
+        answer = as_told((await self._submit(shard, [command]))[0])
         if isinstance(answer, Document):
             return answer
-        raise as_refusal(answer)
+        raise answer
 
     async def post_all(self, commands: Sequence[Command]) -> list[Document | Exception]:
         """Post commands, each on its own; the answers stand in their order."""
         by_shard: dict[int, list[int]] = {}
         for position, command in enumerate(commands):
             by_shard.setdefault(shard_of(command.wallet_id, self.count), []).append(position)
-        answers: list[Document | Exception] = [QueueFull("")] * len(commands)
-        settled = await asyncio.gather(
-            *(
-                self._submit_or_refuse(shard, [commands[position] for position in positions])
-                for shard, positions in by_shard.items()
-            )
-        )
-        for positions, found in zip(by_shard.values(), settled, strict=True):
-            for position, answer in zip(positions, found, strict=True):
-                answers[position] = answer
-        return answers
+        # All are queued before any is waited for, so that every shard begins at once.
+        submitted = [
+            (positions, self._submit_or_refuse(shard, [commands[each] for each in positions]))
+            for shard, positions in by_shard.items()
+        ]
+        answers: dict[int, Document | Exception] = {}
+        for positions, found in submitted:
+            answers |= zip(positions, map(as_told, await found), strict=True)
+        return [answers[position] for position in range(len(commands))]
 
-    async def _submit_or_refuse(
+    def _submit_or_refuse(
         self, shard: int, commands: Sequence[Command]
-    ) -> list[Document | Exception]:
+    ) -> "asyncio.Future[Sequence[Answer | Exception]]":
         try:
-            answers = await self._submit(shard, commands)
-        except Refused as refusal:
-            return [refusal] * len(commands)
-        return [a if isinstance(a, Document) else as_refusal(a) for a in answers]
+            return self._submit(shard, commands)
+        except QueueFull as refusal:
+            refused: asyncio.Future[Sequence[Answer | Exception]] = asyncio.Future()
+            refused.set_result([refusal] * len(commands))
+            return refused
 
-    async def _submit(
+    def _submit(
         self, shard: int, commands: Sequence[Command]
-    ) -> Sequence[Answer | Exception]:
+    ) -> "asyncio.Future[Sequence[Answer | Exception]]":
         try:
             submitted = self._queues[shard].submit(commands)
-            self.taken += len(commands)
         except QueueIsFull:
-            raise QueueFull("too much is waiting; send it again in a moment") from None
-        return await submitted
+            raise QueueFull from None
+        self.taken += len(commands)
+        return submitted
 
     async def close(self) -> None:
         """Commit what is queued."""
@@ -107,8 +106,8 @@ class Shards:
             await committer.close()
 
 
-def as_refusal(error: Exception) -> Exception:
-    """What a caller is told of an error that a committer answered with."""
-    if isinstance(error, CommitUnknown):
+def as_told(answer: Answer | Exception) -> Document | Exception:
+    """What a caller is told, also of an error that a committer answered with."""
+    if isinstance(answer, CommitUnknown):
         return OutcomeUnknown("the database is away; send the same request again")
-    return error
+    return answer

@@ -254,7 +254,7 @@ async def test_a_busy_wallet_leaves_the_hold_under_way(
 
     async def answer(commands: list[Command]) -> list[Document | Exception]:
         if any(command.wallet_id == busy for command in commands):
-            return [QueueFull("too much is waiting")] * len(commands)
+            return [QueueFull()] * len(commands)
         return await post_all(commands)
 
     monkeypatch.setattr(steps.shards, "post_all", answer)

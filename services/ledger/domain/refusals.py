@@ -182,6 +182,9 @@ class EffectiveInThePast(errors.Unmet):
 class QueueFull(errors.Exhausted):
     reason = "QUEUE_FULL"
 
+    def __init__(self) -> None:
+        super().__init__("too much is waiting; send it again in a moment")
+
 
 class OutcomeUnknown(errors.Unavailable):
     """The database went away; whether it was recorded shows when the same request is sent again."""

@@ -48,7 +48,7 @@ class Holdings:
         try:
             submitted = self._queue.submit([(identifier, request_id)])
         except QueueIsFull:
-            raise QueueFull("too much is waiting; send it again in a moment") from None
+            raise QueueFull from None
         found = (await submitted)[0]
         if isinstance(found, Exception):
             raise found

@@ -29,8 +29,10 @@ from services.plumbing.errors import Refused
 from services.plumbing.grpc_calls import Context
 from services.plumbing.validation import refused_items
 
-# A call takes this many sales before it lets others have their turn.
-SALES_BETWEEN_TURNS = 100
+# A call reads or answers so many sales, or makes so many commands, before others have their turn:
+# two milliseconds of either.
+SALES_BETWEEN_TURNS = 25
+COMMANDS_BETWEEN_TURNS = 200
 
 
 class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
@@ -41,6 +43,9 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         self._cards = cards
         self._lookups = lookups
         self._quotes = quotes
+        # Batches are read one after the other: so the first is with its committers while the next
+        # is read, and none waits until all are.
+        self._reading = asyncio.Lock()
 
     async def RecordSale(
         self,
@@ -89,28 +94,17 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
     ) -> list[Document | Exception]:
         """Record the sales of a batch; one that is refused stands in its place as its refusal."""
         answers: list[Document | Exception | None] = [None] * len(requests)
-        admitted: list[tuple[int, str, Sale]] = []
-        invalid = refused_items()
-        for number, request in enumerate(requests):
-            if number % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
-                await asyncio.sleep(0)
-            if number in invalid:
-                answers[number] = invalid[number]
-                continue
-            try:
-                sale = admit_sale(request.sale, caller)
-            except Refused as refused:
-                answers[number] = refused
-            else:
-                admitted.append((number, request.sale.card_token, sale))
-        cards = await self._lookups.of([token for _, token, _ in admitted])
+        async with self._reading:
+            admitted = await _admit_all(requests, caller, answers)
+        cards = await self._lookups.of([requests[number].sale.card_token for number, _ in admitted])
         commands = []
-        for count, (number, token, sale) in enumerate(admitted):
-            if count % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
+        for count, (number, sale) in enumerate(admitted):
+            if count % COMMANDS_BETWEEN_TURNS == COMMANDS_BETWEEN_TURNS - 1:
                 await asyncio.sleep(0)
-            commands.append(sale_command(requests[number], sale, cards[token]))
+            request = requests[number]
+            commands.append(sale_command(request, sale, cards[request.sale.card_token]))
         posted = await self._shards.post_all(commands)
-        for (number, _, _), answer in zip(admitted, posted, strict=True):
+        for (number, _), answer in zip(admitted, posted, strict=True):
             answers[number] = answer
         return [answer for answer in answers if answer is not None]
 
@@ -190,6 +184,27 @@ def fill_taken_back(
         response.money_minor = -document.amount - document.tender.amount
     messages.fill_balance(response.balance, document.balance)
     response.receipt_texts.extend(receipt_texts(document.entries, document.balance))
+
+
+async def _admit_all(
+    requests: Sequence[pos.RecordSaleRequest],
+    caller: Caller,
+    answers: list[Document | Exception | None],
+) -> list[tuple[int, Sale]]:
+    """The sales of a batch that may be recorded, by their places; the others are answered."""
+    admitted: list[tuple[int, Sale]] = []
+    invalid = refused_items()
+    for number, request in enumerate(requests):
+        if number % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
+            await asyncio.sleep(0)
+        if number in invalid:
+            answers[number] = invalid[number]
+            continue
+        try:
+            admitted.append((number, admit_sale(request.sale, caller)))
+        except Refused as refused:
+            answers[number] = refused
+    return admitted
 
 
 def admit_sale(sale: pos.Sale, caller: Caller) -> Sale:

@@ -1,4 +1,4 @@
-"""Requests are found by their id first, so that no plan mistakes their index for the statements'."""
+"""Requests are found by their id first: no plan takes their index for that of statements."""
 
 from alembic import op
 from alembic.util import CommandError
