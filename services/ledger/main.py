@@ -36,6 +36,7 @@ from services.ledger.adjusting import Adjusting, ApprovedProposals
 from services.ledger.card_cache import CardCache
 from services.ledger.card_lookups import CardLookups
 from services.ledger.committing import (
+    BY_INDEX_ONLY,
     COLLECT_AFTER,
     ProcessCommitter,
     ThreadCommitter,
@@ -84,15 +85,16 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
     database = engine(settings.database_url, pool_size=settings.database_pool_size)
     with transaction(database) as connection:
         count = shard_storage.count(connection)
-    kind = ProcessCommitter if settings.committer_processes else ThreadCommitter
-    committers = [kind(settings.database_url, n, settings.limits) for n in range(count)]
-    await asyncio.gather(*(committer.start() for committer in committers))
-    shards = Shards(committers, batch_max=settings.batch_max, queue_max=settings.queue_max)
+    shards = await open_shards(settings, count)
     # One connection listens for as long as the server lives.
     listening = engine(settings.database_url, pool_size=4)
     cards = CardCache(listening)
     lookups = CardLookups(cards, queue_max=settings.queue_max)
-    holdings = Holdings(Reading(database, count), queue_max=settings.queue_max)
+    # Members are looked up by keys alone, all that wait in one statement.
+    members = engine(settings.database_url, pool_size=1, settings=BY_INDEX_ONLY)
+    holdings = Holdings(
+        Reading(database, count), members=Reading(members, count), queue_max=settings.queue_max
+    )
     server = await grpc_server.start(
         settings.grpc_address,
         [
@@ -122,11 +124,19 @@ async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Ser
         await holdings.close()
         await shards.close()
         await asyncio.to_thread(cards.close)
-        for used in (database, listening):
+        for used in (database, listening, members):
             used.dispose()
 
     server.closers.append(close)
     return server
+
+
+async def open_shards(settings: LedgerSettings, count: int) -> Shards:
+    """The shards with a committer each that is ready."""
+    kind = ProcessCommitter if settings.committer_processes else ThreadCommitter
+    committers = [kind(settings.database_url, n, settings.limits) for n in range(count)]
+    await asyncio.gather(*(committer.start() for committer in committers))
+    return Shards(committers, batch_max=settings.batch_max, queue_max=settings.queue_max)
 
 
 def services(

@@ -17,6 +17,8 @@ from services.plumbing.settling import CommitUnknown
 # What a batch costs whatever is in it, its callers share: 8 ms more of waiting, a fifth less of
 # processor for a sale. As PostgreSQL's commit_delay does, where the sessions are.
 LINGER_SECONDS = 0.008
+# Only where tills follow each other: what a call or two of many brought is all there.
+SHARED_BY = 3
 
 
 class Shards:
@@ -49,17 +51,19 @@ class Shards:
             batch_max=batch_max,
             queue_max=queue_max,
             linger_seconds=LINGER_SECONDS,
+            shared_by=SHARED_BY,
             observe=observe,
         )
         metrics.QUEUE_DEPTH.labels(str(number)).set_function(lambda: queue.depth)
         return queue
 
-    async def post_one(self, command: Command) -> Document:
-        """Post a command and answer its document. Refuses: what it refuses, QueueFull,
-        OutcomeUnknown.
+    async def post_one(self, command: Command, *, caller: object | None = None) -> Document:
+        """Post a command and answer its document; caller tells what was asked in one call.
+
+        Refuses: what it refuses, QueueFull, OutcomeUnknown.
         """
         shard = shard_of(command.wallet_id, self.count)
-        answer = as_told((await self._submit(shard, [command]))[0])
+        answer = as_told((await self._submit(shard, [command], caller))[0])
         if isinstance(answer, Document):
             return answer
         raise answer
@@ -90,10 +94,10 @@ class Shards:
             return refused
 
     def _submit(
-        self, shard: int, commands: Sequence[Command]
+        self, shard: int, commands: Sequence[Command], caller: object | None = None
     ) -> "asyncio.Future[Sequence[Answer | Exception]]":
         try:
-            submitted = self._queues[shard].submit(commands)
+            submitted = self._queues[shard].submit(commands, caller=caller)
         except QueueIsFull:
             raise QueueFull from None
         self.taken += len(commands)

@@ -23,10 +23,11 @@ class QueueIsFull(Exception):  # noqa: N818 — an answer to the caller
 
 
 class _Job(Generic[Command, Answer]):
-    __slots__ = ("commands", "future")
+    __slots__ = ("caller", "commands", "future")
 
-    def __init__(self, commands: Sequence[Command]) -> None:
+    def __init__(self, commands: Sequence[Command], caller: object | None) -> None:
         self.commands = commands
+        self.caller = self if caller is None else caller
         self.future: asyncio.Future[Sequence[Answer | Exception]] = (
             asyncio.get_running_loop().create_future()
         )
@@ -42,20 +43,22 @@ class GroupCommitter(Generic[Command, Answer]):
         batch_max: int,
         queue_max: int,
         linger_seconds: float = 0.0,
+        shared_by: int = 2,
         gathered: Callable[[], Awaitable[object]] | None = None,
         observe: Observe = lambda _size, _seconds: None,
     ) -> None:
         """batch_max and queue_max count commands; observe is told each batch's size and seconds.
 
-        While several callers share each batch, a small one waits linger_seconds for more of them,
-        or until `gathered` ends if that is sooner; a caller who comes alone never waits.
+        While shared_by callers or more share each batch, a small one waits linger_seconds for more
+        of them, or until `gathered` ends if that is sooner; a caller who comes alone never waits.
         """
         self._commit = commit
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._linger_seconds = linger_seconds
         self._gathered = gathered
-        # Whether more than one caller was in the last batch.
+        self._shared_by = shared_by
+        # Whether that many callers were in the last batch.
         self._shared = False
         self._observe = observe
         self._jobs: deque[_Job[Command, Answer]] = deque()
@@ -69,14 +72,17 @@ class GroupCommitter(Generic[Command, Answer]):
         """How many commands wait."""
         return self._queued
 
-    def submit(self, commands: Sequence[Command]) -> "asyncio.Future[Sequence[Answer | Exception]]":
+    def submit(
+        self, commands: Sequence[Command], *, caller: object | None = None
+    ) -> "asyncio.Future[Sequence[Answer | Exception]]":
         """Queue commands; they are committed in this order, whether or not the caller still waits.
 
+        What is submitted for the same caller at a time counts as one.
         Answers one for each, or the error that is to blame on that one alone. Refuses: QueueIsFull.
         """
         if self._closing or self._queued + len(commands) > self._queue_max:
             raise QueueIsFull
-        job: _Job[Command, Answer] = _Job(commands)
+        job: _Job[Command, Answer] = _Job(commands, caller)
         self._jobs.append(job)
         self._queued += len(commands)
         self._changed.set()
@@ -98,7 +104,7 @@ class GroupCommitter(Generic[Command, Answer]):
             if self._lingers():
                 await self._linger()
             jobs = self._next_jobs()
-            self._shared = len(jobs) > 1
+            self._shared = len({job.caller for job in jobs}) >= self._shared_by
             commands = [command for job in jobs for command in job.commands]
             started = time.monotonic()
             answers: Sequence[Answer | Exception]

@@ -5,8 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-from sqlalchemy import Engine
-
+from services.plumbing.batch_session import BatchSession
 from services.plumbing.database import engine
 from services.plumbing.errors import DatabaseDown, Refused
 from services.plumbing.group_commit import GroupCommitter, QueueIsFull
@@ -35,7 +34,7 @@ class Batched(Generic[Command, Answer]):
     def __init__(
         self,
         database_url: str,
-        commit: Callable[[Engine, Sequence[Command]], Sequence[Answer | Refused]],
+        commit: Callable[[BatchSession, Sequence[Command]], Sequence[Answer | Refused]],
         *,
         gathered: Callable[[], Awaitable[object]],
     ) -> None:
@@ -45,6 +44,7 @@ class Batched(Generic[Command, Answer]):
         would go along are about to come.
         """
         self._engine = engine(database_url, pool_size=1, settings=BY_INDEX_ONLY, checks_first=False)
+        self._session = BatchSession(self._engine)
         self._commit = commit
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._queue: GroupCommitter[Command, Answer | Refused] = GroupCommitter(
@@ -72,9 +72,10 @@ class Batched(Generic[Command, Answer]):
         """Commit what is queued, then end."""
         await self._queue.close()
         await asyncio.to_thread(self._thread.shutdown)
+        self._session.close()
         self._engine.dispose()
 
     async def _settle(self, commands: Sequence[Command]) -> Sequence[Answer | Refused | Exception]:
         return await asyncio.get_running_loop().run_in_executor(
-            self._thread, settle, lambda batch: self._commit(self._engine, batch), commands
+            self._thread, settle, lambda batch: self._commit(self._session, batch), commands
         )

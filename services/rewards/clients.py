@@ -47,6 +47,8 @@ TOGETHER_MAX = 500
 QUEUE_MAX = 4_000
 # Points that several wallets give take the ledger several commits; others need not wait for them.
 PATIENCE_SECONDS = 0.1
+# To wait for a call of fewer, so as to ask together later, would take longer than it saves.
+MANY = 8
 
 HOLD, CAPTURE = points_pb2.HoldPointsRequest, points_pb2.CapturePointsRequest
 Asked: TypeAlias = points_pb2.HoldPointsRequest | points_pb2.CapturePointsRequest
@@ -74,6 +76,7 @@ class LedgerPoints:
             batch_max=TOGETHER_MAX,
             queue_max=QUEUE_MAX,
             patience_seconds=PATIENCE_SECONDS,
+            many=MANY,
         )
 
     async def close(self) -> None:

@@ -104,12 +104,8 @@ def voucher_revoked(connection: Connection, voucher: Voucher, *, now: datetime) 
 
 
 def rewards_redeemed(
-    connection: Connection,
-    redemptions: Sequence[Redemption],
-    kinds: Sequence[Kind],
-    *,
-    now: datetime,
-) -> None:
+    redemptions: Sequence[Redemption], kinds: Sequence[Kind], *, now: datetime
+) -> list[outbox.Event]:
     """kinds are those of their rewards, in the same order."""
     messages = [
         events_pb2.RewardRedeemed(
@@ -128,8 +124,7 @@ def rewards_redeemed(
         )
         for each, kind in zip(redemptions, kinds, strict=True)
     ]
-    told = [_event(message, message.member, now) for message in messages]
-    outbox.append(connection, SCHEMA, told)
+    return [_event(message, message.member, now) for message in messages]
 
 
 def redemption_cancelled(connection: Connection, redemption: Redemption, *, now: datetime) -> None:

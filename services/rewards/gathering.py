@@ -14,7 +14,9 @@ Answer = TypeVar("Answer")
 
 
 class Gathered(Generic[Request, Answer]):
-    """Whatever is asked while a call is under way goes into the next. Used from one event loop."""
+    """Whatever is asked while a call of many is under way goes into the next. Used from one event
+    loop.
+    """
 
     def __init__(
         self,
@@ -23,17 +25,19 @@ class Gathered(Generic[Request, Answer]):
         batch_max: int,
         queue_max: int,
         patience_seconds: float,
+        many: int = 1,
     ) -> None:
         """call answers each request, or why that one alone has no answer.
 
-        After patience_seconds the next call begins beside one that takes longer.
+        The next call begins at once beside one of fewer than so many requests, and after
+        patience_seconds beside one that takes longer.
         """
         self._call = call
         self._patience_seconds = patience_seconds
+        self._many = many
         self._under_way: set[asyncio.Task[None]] = set()
-        # Whether the next call would wait for none.
-        self._free = asyncio.Event()
-        self._free.set()
+        # Those of them for which others have patience.
+        self._recent: set[asyncio.Task[None]] = set()
         self._queue: GroupCommitter[_Asked[Request, Answer], None] = GroupCommitter(
             self._begin, batch_max=batch_max, queue_max=queue_max
         )
@@ -45,11 +49,12 @@ class Gathered(Generic[Request, Answer]):
         return await asked.answer
 
     async def answered(self) -> None:
-        """Ends when the call is answered that is under way, or about to be; one that takes longer
-        than others have patience is not waited for.
+        """Ends when the calls are answered that are under way, or about to be; those that take
+        longer than others have patience are not waited for.
         """
         await asyncio.sleep(SOON_SECONDS)
-        await self._free.wait()
+        if self._recent:
+            await asyncio.wait(self._recent, timeout=self._patience_seconds)
 
     async def close(self) -> None:
         """Ask what is queued, then end."""
@@ -61,9 +66,12 @@ class Gathered(Generic[Request, Answer]):
         task = asyncio.create_task(self._ask_all(asked))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        self._free.clear()
-        await asyncio.wait({task}, timeout=self._patience_seconds)
-        self._free.set()
+        self._recent.add(task)
+        task.add_done_callback(self._recent.discard)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._patience_seconds, self._recent.discard, task)
+        if len(asked) >= self._many:
+            await asyncio.wait({task}, timeout=self._patience_seconds)
         return [None] * len(asked)
 
     async def _ask_all(self, asked: "Sequence[_Asked[Request, Answer]]") -> None:

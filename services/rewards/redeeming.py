@@ -23,6 +23,8 @@ log = logging.getLogger("redeeming")
 # How long who asks for what is under way already waits for its end, and how often they look.
 PATIENCE_SECONDS = 4.0
 LOOK_SECONDS = 0.05
+# With fewer under way a batch is small however long it waits for others.
+MANY = 12
 
 
 class Points(Protocol):
@@ -67,8 +69,8 @@ class Redeeming:
         self._under_way: set[asyncio.Task[Given]] = set()
         self._batches: Batched[Command, Given] = Batched(
             database_url,
-            lambda database, batch: redeem.advance(database, batch, now=clock()),
-            gathered=points.answered,
+            lambda session, batch: redeem.advance(session, batch, now=clock()),
+            gathered=self._gathered,
         )
         self._steps: Mapping[Step, Callable[[Redemption], Awaitable[Given]]] = {
             Step.HOLDING: self._hold,
@@ -124,6 +126,11 @@ class Redeeming:
         if self._under_way:
             await asyncio.wait(self._under_way)
         await self._batches.close()
+
+    async def _gathered(self) -> None:
+        """Ends when nobody is worth waiting for who would go along with the next batch."""
+        if len(self._under_way) >= MANY:
+            await self._points.answered()
 
     def _has_ended(self, task: asyncio.Task[Given]) -> None:
         self._under_way.discard(task)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from loyalty.rewards.v1 import catalogue_pb2, events_pb2, redemption_pb2, vouchers_pb2
 
+from services.plumbing.batch_session import BatchSession
 from services.plumbing.database import engine, transaction
 from services.rewards.clients import LedgerPoints
 from services.rewards.domain.rewards import Channel
@@ -79,7 +80,9 @@ async def test_an_erasure_waits_for_the_step_that_a_redemption_is_at(desk: Desk)
     reward_id = reward.name.removeprefix("rewards/")
     asked = Asked(number, reward_id, PRICE, Channel.APP, "")
     database = engine(desk.database_url, pool_size=1)
-    advance(database, [Beginning(uuid.uuid4(), uuid.uuid4(), asked)], now=datetime.now(UTC))
+    session = BatchSession(database)
+    advance(session, [Beginning(uuid.uuid4(), uuid.uuid4(), asked)], now=datetime.now(UTC))
+    session.close()
     hearing = threading.Thread(target=heard, args=(desk.database_url, erased(member)))
     with transaction(database) as connection:
         connection.exec_driver_sql(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from loyalty.rewards.v1 import catalogue_pb2, events_pb2, redemption_pb2, vouchers_pb2
 
+from services.plumbing.batch_session import BatchSession
 from services.plumbing.database import engine
 from services.plumbing.errors import Refused
 from services.rewards.domain.rewards import Channel
@@ -87,9 +88,10 @@ async def test_points_held_and_burned_by_several_wallets_are_named_as_the_ledger
         "",
     )
     database = engine(desk.database_url, pool_size=1)
+    session = BatchSession(database)
 
     def step(command: Command) -> Given:
-        [answer] = advance(database, [command], now=datetime.now(UTC))
+        [answer] = advance(session, [command], now=datetime.now(UTC))
         assert not isinstance(answer, Refused)
         return answer
 
@@ -99,6 +101,7 @@ async def test_points_held_and_burned_by_several_wallets_are_named_as_the_ledger
         assert held.hold == hold
         step(Captured(held, burn))
     finally:
+        session.close()
         database.dispose()
     [found] = (await desk.history(member)).redemptions
     assert (found.state, found.burn) == (redemption_pb2.Redemption.STATE_COMPLETED, burn)

@@ -67,6 +67,7 @@ async def committer(
         queue_max: int = 100,
         give_up_seconds: float = DEADLINE_SECONDS,
         linger_seconds: float = 0.0,
+        shared_by: int = 2,
         gathered: Callable[[], Awaitable[object]] | None = None,
         observe: Observe = lambda _size, _seconds: None,
     ) -> GroupCommitter[str, str]:
@@ -81,6 +82,7 @@ async def committer(
                 batch_max=batch_max,
                 queue_max=queue_max,
                 linger_seconds=linger_seconds,
+                shared_by=shared_by,
                 gathered=gathered,
                 observe=observe,
             )
@@ -354,3 +356,16 @@ async def test_a_batch_that_is_worth_its_commit_does_not_wait(
     database.may_go_on.set()
     await settled(first, *waiting, after)
     assert database.attempts == [["first"], ["a", "b", "c"], ["d", "e", "f"]]
+
+
+async def test_what_one_caller_submits_at_once_makes_no_batch_a_shared_one(
+    database: Database, committer: Commit
+) -> None:
+    group = committer(linger_seconds=2 * DEADLINE_SECONDS, shared_by=3)
+    first = await hold(database, group)
+    waiting = [group.submit([each], caller="x") for each in ("a", "b", "c")]
+    waiting.append(group.submit(["d"], caller="y"))
+    database.may_go_on.set()
+    await settled(first, *waiting)
+    await settled(group.submit(["e"]))
+    assert database.attempts == [["first"], ["a", "b", "c", "d"], ["e"]]

@@ -137,6 +137,26 @@ async def test_a_slow_call_holds_up_none_after_it(server: Server) -> None:
     await gathered.close()
 
 
+async def test_nobody_waits_for_a_call_of_few(server: Server) -> None:
+    gathered: Gathered[str, str] = Gathered(
+        server.call,
+        batch_max=BATCH_MAX,
+        queue_max=QUEUE_MAX,
+        patience_seconds=2 * DEADLINE_SECONDS,
+        many=2,
+    )
+    few = await asked(gathered, "a")
+    many = await asked(gathered, "b", "c")
+    late = await asked(gathered, "d")
+    assert server.calls == [["a"], ["b", "c"]]
+    waiting = asyncio.create_task(gathered.answered())
+    assert not (await asyncio.wait({waiting}, timeout=0.05))[0]
+    server.may_answer.set()
+    assert await told(*few, *many, *late) == ["A", "B", "C", "D"]
+    await waiting
+    await gathered.close()
+
+
 async def test_answered_is_when_the_call_under_way_is(
     gathered: Gathered[str, str], server: Server
 ) -> None:

@@ -10,6 +10,8 @@ from services.rewards.domain.quotas import (
     Claim,
     QuotaKey,
     QuotaKind,
+    Taking,
+    at_once,
     claim,
     looked_at,
     pieces,
@@ -96,3 +98,21 @@ def test_what_merged_members_have_counts_for_each_of_them() -> None:
 def test_pieces_are_counted_by_quota() -> None:
     one, other = claimed(StockSettings(total=9)), claimed(StockSettings(total=9, per_day=9))
     assert pieces([one, other]) == {TOTAL: 2, QuotaKey("coffee", QuotaKind.DAY, "", DAY): 1}
+
+
+def test_claims_that_look_at_their_own_quotas_alone_are_taken_at_once() -> None:
+    everywhere = claimed(StockSettings(total=5))
+    at_store = claimed(StockSettings(total=5, stores={"31": 2}), store="31")
+    assert at_once([everywhere, at_store]) == {TOTAL: Taking(2, 5), ONE_STORE: Taking(1, 2)}
+    assert at_once([claimed(StockSettings())]) == {}
+
+
+def test_claims_that_others_decide_about_are_not_taken_at_once() -> None:
+    limits = [MemberLimit(Period.DAY, 1)]
+    merged = claim(
+        "coffee", StockSettings(), limits, member_id=MEMBER, others=[SAME], store="", day=DAY
+    )
+    assert at_once([merged]) is None
+    # Of two versions, one of which gives less to a member.
+    fewer, more = (claimed(StockSettings(), MemberLimit(Period.DAY, most)) for most in (1, 2))
+    assert at_once([more, fewer]) is None

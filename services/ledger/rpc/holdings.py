@@ -21,11 +21,15 @@ class Holdings:
     under way are in the next, so that each costs a share of a statement.
     """
 
-    def __init__(self, reading: Reading, *, queue_max: int) -> None:
+    def __init__(self, reading: Reading, *, members: Reading, queue_max: int) -> None:
+        """members is what looks up members, one look-up at a time."""
         self._reading = reading
+        self._members = members
         self._queue: GroupCommitter[Asked, Holding | Refused] = GroupCommitter(
             self._look_up_members, batch_max=TOGETHER_MAX, queue_max=queue_max
         )
+        self._looked_up = asyncio.Event()
+        self._looked_up.set()
 
     async def find(self, name: str, *, request_id: str | None = None) -> Holding:
         """The wallets of wallets/{wallet} or members/{member}/…; request_id is of what is to be
@@ -49,10 +53,15 @@ class Holdings:
             submitted = self._queue.submit([(identifier, request_id)])
         except QueueIsFull:
             raise QueueFull from None
+        self._looked_up.clear()
         found = (await submitted)[0]
         if isinstance(found, Exception):
             raise found
         return found
+
+    async def looked_up(self) -> None:
+        """Ends when the look-up of members is answered that is under way, or about to be."""
+        await self._looked_up.wait()
 
     async def require_own(self, wallet_id: int) -> None:
         """Refuses: NOT_YOURS, also where there is no such wallet: permission comes before
@@ -69,4 +78,7 @@ class Holdings:
         await self._queue.close()
 
     async def _look_up_members(self, asked: Sequence[Asked]) -> Sequence[Holding | Refused]:
-        return await asyncio.to_thread(self._reading.holdings_of_members, asked)
+        try:
+            return await asyncio.to_thread(self._members.holdings_of_members, asked)
+        finally:
+            self._looked_up.set()

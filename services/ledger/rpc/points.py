@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 from loyalty.ledger.v1 import points_pb2, points_pb2_grpc
@@ -51,39 +52,41 @@ class Points(points_pb2_grpc.PointsServiceServicer):
     async def HoldPoints(
         self,
         request: points_pb2.HoldPointsRequest,
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> points_pb2.HoldPointsResponse:
-        return await self._hold(request)
+        return await self._hold(request, call=context)
 
     async def BatchHoldPoints(
         self,
         request: points_pb2.BatchHoldPointsRequest,
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> points_pb2.BatchHoldPointsResponse:
         response = points_pb2.BatchHoldPointsResponse()
-        for answer in await answer_each(request.requests, self._hold):
+        for answer in await answer_each(request.requests, partial(self._hold, call=context)):
             if isinstance(answer, points_pb2.HoldPointsResponse):
                 response.outcomes.add(held=answer)
             else:
                 response.outcomes.add(refused=answer)
         return response
 
-    async def _hold(self, request: points_pb2.HoldPointsRequest) -> points_pb2.HoldPointsResponse:
+    async def _hold(
+        self, request: points_pb2.HoldPointsRequest, *, call: object
+    ) -> points_pb2.HoldPointsResponse:
         """Of a member with several wallets the first that has so many points, else several."""
         holding = await self._holdings.find(request.wallet, request_id=request.request_id)
         if request.wallet.startswith("wallets/"):
-            return await self._hold_in(holding.wallet_ids[0], request)
+            return await self._hold_in(holding.wallet_ids[0], request, call=call)
         wallet_id = await self._wallet_to_hold(holding, request)
         if wallet_id is not None:
             # Others may have what the wallet has not.
             with suppress(InsufficientPoints):
-                return await self._hold_in(wallet_id, request)
+                return await self._hold_in(wallet_id, request, call=call)
         return await self._shared.hold(request, holding)
 
     async def _hold_in(
-        self, wallet_id: int, request: points_pb2.HoldPointsRequest
+        self, wallet_id: int, request: points_pb2.HoldPointsRequest, *, call: object
     ) -> points_pb2.HoldPointsResponse:
-        document = await self._shards.post_one(hold_command(wallet_id, request))
+        document = await self._shards.post_one(hold_command(wallet_id, request), caller=call)
         return points_pb2.HoldPointsResponse(
             hold=write_hold(wallet_id, hold_of(document)),
             balance=messages.write_balance(document.balance),
@@ -106,25 +109,34 @@ class Points(points_pb2_grpc.PointsServiceServicer):
     async def CapturePoints(
         self,
         request: points_pb2.CapturePointsRequest,
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> points_pb2.CapturePointsResponse:
-        return await self._capture(request)
+        return await self._capture(request, call=context)
 
     async def BatchCapturePoints(
         self,
         request: points_pb2.BatchCapturePointsRequest,
-        context: Context,  # noqa: ARG002
+        context: Context,
     ) -> points_pb2.BatchCapturePointsResponse:
         response = points_pb2.BatchCapturePointsResponse()
-        for answer in await answer_each(request.requests, self._capture):
+        for answer in await answer_each(
+            request.requests, partial(self._capture_along, call=context)
+        ):
             if isinstance(answer, points_pb2.CapturePointsResponse):
                 response.outcomes.add(captured=answer)
             else:
                 response.outcomes.add(refused=answer)
         return response
 
+    async def _capture_along(
+        self, request: points_pb2.CapturePointsRequest, *, call: object
+    ) -> points_pb2.CapturePointsResponse:
+        """Capture in the same batches as points are held that were asked for just before."""
+        await self._holdings.looked_up()
+        return await self._capture(request, call=call)
+
     async def _capture(
-        self, request: points_pb2.CapturePointsRequest
+        self, request: points_pb2.CapturePointsRequest, *, call: object
     ) -> points_pb2.CapturePointsResponse:
         if names.is_shared(request.hold):
             return await self._shared.capture(request)
@@ -137,7 +149,8 @@ class Points(points_pb2_grpc.PointsServiceServicer):
                 hold_id,
                 request.points,
                 current_caller().subject,
-            )
+            ),
+            caller=call,
         )
         return points_pb2.CapturePointsResponse(
             hold=write_hold(wallet_id, hold_of(document)),

@@ -72,6 +72,14 @@ class Allowed:
     beside: tuple[QuotaKey, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """How many pieces are wanted of a quota, and how many of it may be taken."""
+
+    pieces: int
+    most: int
+
+
 # What is allowed of each quota that a redemption falls under.
 Claim: TypeAlias = Mapping[QuotaKey, Allowed]
 
@@ -113,6 +121,21 @@ def looked_at(claims: Iterable[Claim]) -> dict[QuotaKey, int]:
         for own, allowed in wanted.items():
             for key in (own, *allowed.beside):
                 found[key] = max(allowed.most, found.get(key, 0))
+    return found
+
+
+def at_once(claims: Collection[Claim]) -> dict[QuotaKey, Taking] | None:
+    """What claims take together, where all can be granted by looking at each quota by itself.
+
+    None where pieces beside it count as well, or claims differ in how many may be taken.
+    """
+    found: dict[QuotaKey, Taking] = {}
+    for wanted in claims:
+        for key, allowed in wanted.items():
+            before = found.get(key, Taking(0, allowed.most))
+            if allowed.beside or before.most != allowed.most:
+                return None
+            found[key] = Taking(before.pieces + 1, allowed.most)
     return found
 
 

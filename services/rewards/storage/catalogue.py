@@ -8,8 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from services.plumbing.database import array, text_array
-from services.plumbing.prepared import Statement
+from services.plumbing.database import text_array
+from services.plumbing.prepared import Session, Statement
 from services.rewards.domain.refusals import RewardNotFound, RewardVersionNotFound
 from services.rewards.domain.rewards import (
     Definition,
@@ -42,15 +42,6 @@ OFFERS_SINCE = Statement(
     " ON reward_versions.reward_id = publications.reward_id"
     " AND reward_versions.version = publications.version WHERE rewards.reward_id = ANY($2)"
     " ORDER BY rewards.reward_id, publications.id DESC",
-)
-OFFERS_OF = Statement(
-    "offers_of",
-    "text[], integer[]",
-    "SELECT rewards.reward_id, reward_versions.version, definition::text, stock::text, NULL"
-    " FROM unnest($1, $2) AS asked (reward_id, version)"
-    " JOIN reward_versions ON reward_versions.reward_id = asked.reward_id"
-    " AND reward_versions.version = asked.version"
-    " JOIN rewards ON rewards.reward_id = asked.reward_id",
 )
 
 
@@ -228,7 +219,7 @@ def offers_after(connection: Connection, reward_id: str, *, limit: int) -> list[
 
 
 def offers_since(
-    connection: Connection, reward_ids: Collection[str], since: datetime
+    session: Session, reward_ids: Collection[str], since: datetime
 ) -> dict[str, list[Offer]]:
     """The versions of rewards that were in force at any time since a moment, newest first.
 
@@ -236,23 +227,11 @@ def offers_since(
     not in the answer.
     """
     found: dict[str, list[Offer]] = {}
-    for row in OFFERS_SINCE.run(connection, since, text_array(reward_ids)):
+    for row in OFFERS_SINCE.run(session, since, text_array(reward_ids)):
         offers = found.setdefault(row[0], [])
         if row[1] is not None:
             offers.append(_offer(row))
     return found
-
-
-def offers_of(
-    connection: Connection, versions: Collection[tuple[str, int]]
-) -> dict[tuple[str, int], Offer]:
-    """Versions as they were offered once, with the stock of their rewards as it is now."""
-    rows = OFFERS_OF.run(
-        connection,
-        text_array(reward_id for reward_id, _ in versions),
-        array(version for _, version in versions),
-    )
-    return {(row[0], row[1]): _offer(row) for row in rows}
 
 
 def _version(row: Any) -> Version:

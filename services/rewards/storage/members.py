@@ -1,6 +1,7 @@
 """What `members` told of members: who is whom, who is blocked, and who is erased."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from sqlalchemy import Connection
 
 from services.plumbing.database import array
 from services.plumbing.errors import Refused
-from services.plumbing.prepared import Statement
+from services.plumbing.prepared import Session, Statement
 from services.rewards.domain.refusals import MemberBlocked, MemberErased, MemberMerged
 
 BARRED = Statement(
@@ -17,24 +18,28 @@ BARRED = Statement(
     "SELECT member_id, root_id, erase_time IS NOT NULL FROM members WHERE member_id = ANY($1)"
     " AND (root_id IS NOT NULL OR blocked OR erase_time IS NOT NULL)",
 )
-ERASED = Statement(
-    "erased_members",
+KNOWN = Statement(
+    "members_known",
     "uuid[]",
-    "SELECT member_id FROM members WHERE member_id = ANY($1) AND erase_time IS NOT NULL",
-)
-TOGETHER = Statement(
-    "members_together",
-    "uuid[]",
-    "WITH asked AS (SELECT id, coalesce(root_id, id) AS root_id"
-    " FROM unnest($1) AS id LEFT JOIN members ON member_id = id)"
-    " SELECT asked.id, asked.root_id, others.member_id"
-    " FROM asked JOIN members AS others ON others.root_id = asked.root_id",
+    "SELECT asked.id, asked.root_id, others.member_id, asked.erased FROM (SELECT id,"
+    " coalesce(root_id, id) AS root_id, erase_time IS NOT NULL AS erased"
+    " FROM unnest($1) AS id LEFT JOIN members ON member_id = id) AS asked"
+    " LEFT JOIN members AS others ON others.root_id = asked.root_id"
+    " WHERE asked.erased OR others.member_id IS NOT NULL",
 )
 
 
-def barred(connection: Connection, member_ids: Iterable[UUID]) -> dict[UUID, Refused]:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Who of some members is erased, and with whom else each is one, merged."""
+
+    erased: frozenset[UUID]
+    together: Mapping[UUID, Set[UUID]]
+
+
+def barred(session: Session, member_ids: Iterable[UUID]) -> dict[UUID, Refused]:
     """Why members get nothing for points now, of those who do not."""
-    rows = BARRED.run(connection, array(member_ids))
+    rows = BARRED.run(session, array(member_ids))
     return {member_id: _why(root_id, erased=erased) for member_id, root_id, erased in rows}
 
 
@@ -65,12 +70,16 @@ def all_of(connection: Connection, member_id: UUID) -> list[UUID]:
     return [member_id, *found]
 
 
-def together(connection: Connection, member_ids: Iterable[UUID]) -> dict[UUID, set[UUID]]:
-    """Who else each of these members is, merged: those who are nobody else are not named."""
-    found: dict[UUID, set[UUID]] = {}
-    for member_id, root_id, other_id in TOGETHER.run(connection, array(member_ids)):
-        found.setdefault(member_id, set()).update({root_id, other_id} - {member_id})
-    return found
+def known(session: Session, member_ids: Iterable[UUID]) -> Known:
+    """Members who are nobody else are together with nobody."""
+    erased: set[UUID] = set()
+    together: dict[UUID, set[UUID]] = {}
+    for member_id, root_id, other_id, is_erased in KNOWN.run(session, array(member_ids)):
+        if is_erased:
+            erased.add(member_id)
+        if other_id is not None:
+            together.setdefault(member_id, set()).update({root_id, other_id} - {member_id})
+    return Known(frozenset(erased), together)
 
 
 def set_blocked(connection: Connection, member_id: UUID, *, blocked: bool, time: datetime) -> None:
@@ -83,11 +92,6 @@ def set_blocked(connection: Connection, member_id: UUID, *, blocked: bool, time:
         " OR known.block_change_time <= excluded.block_change_time",
         (str(member_id), blocked, time),
     )
-
-
-def erased(connection: Connection, member_ids: Iterable[UUID]) -> set[UUID]:
-    """Which of these members are erased."""
-    return {row[0] for row in ERASED.run(connection, array(member_ids))}
 
 
 def set_erased(connection: Connection, member_id: UUID, *, time: datetime) -> None:

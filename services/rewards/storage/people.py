@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.plumbing.database import array, text_array
-from services.plumbing.prepared import Statement
+from services.plumbing.prepared import Session, Statement
 from services.rewards.domain.offering import Standing
 
 EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
@@ -72,9 +72,7 @@ def note_lowest_tier(
     )
 
 
-def standings(
-    connection: Connection, member_ids: Iterable[UUID], now: datetime
-) -> dict[UUID, Standing]:
+def standings(session: Session, member_ids: Iterable[UUID], now: datetime) -> dict[UUID, Standing]:
     """What is known of each of these members now.
 
     A merged one is in the tiers of whom they are, and in the segments of all who are the same.
@@ -82,7 +80,7 @@ def standings(
     asked = set(member_ids)
     tiers: dict[UUID, set[str]] = {member_id: set() for member_id in asked}
     segments: dict[UUID, set[str]] = {member_id: set() for member_id in asked}
-    for member_id, tier, segment in STANDINGS.run(connection, array(asked), now):
+    for member_id, tier, segment in STANDINGS.run(session, array(asked), now):
         if tier is not None:
             tiers[member_id].add(tier)
         else:

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.plumbing.database import array, text_array
-from services.plumbing.prepared import Statement
+from services.plumbing.prepared import Session, Statement
 from services.rewards.domain.offering import StockTaken
 from services.rewards.domain.periods import first_day
 from services.rewards.domain.quotas import (
@@ -17,6 +17,7 @@ from services.rewards.domain.quotas import (
     STOCK,
     QuotaKey,
     QuotaKind,
+    Taking,
 )
 from services.rewards.domain.rewards import Period
 
@@ -33,6 +34,18 @@ LOCK = Statement(
     f" ON CONFLICT ({KEY}) DO UPDATE SET allowed = greatest(quotas.taken, excluded.allowed)"
     f" RETURNING {KEY}, taken",
 )
+TAKE = Statement(
+    "take_of_quotas",
+    f"{TYPES}, bigint[]",
+    f"INSERT INTO quotas ({KEY}, taken, allowed) SELECT {KEY}, pieces, allowed"
+    f" FROM unnest($1, $2, $3, $4, $5, $6) AS given ({KEY}, pieces, allowed)"
+    # In key order, as above.
+    f" WHERE pieces <= allowed ORDER BY {KEY}"
+    f" ON CONFLICT ({KEY}) DO UPDATE"
+    " SET taken = quotas.taken + excluded.taken, allowed = excluded.allowed"
+    " WHERE quotas.taken + excluded.taken <= excluded.allowed"
+    f" RETURNING {KEY}",
+)
 ADD = Statement(
     "add_to_quotas",
     TYPES,
@@ -43,21 +56,34 @@ ADD = Statement(
 )
 
 
-def lock(connection: Connection, allowed: Mapping[QuotaKey, int]) -> dict[QuotaKey, int]:
+def take(session: Session, wanted: Mapping[QuotaKey, Taking]) -> bool:
+    """Take all that is wanted, locked until the transaction ends; nothing where any is lacking."""
+    if not wanted:
+        return True
+    columns = _columns((key, taking.pieces) for key, taking in wanted.items())
+    rows = TAKE.run(session, *columns, array(taking.most for taking in wanted.values()))
+    if len(rows) == len(wanted):
+        return True
+    got = [QuotaKey(row[0], QuotaKind(row[1]), row[2], row[3]) for row in rows]
+    add(session, {key: -wanted[key].pieces for key in got})
+    return False
+
+
+def lock(session: Session, allowed: Mapping[QuotaKey, int]) -> dict[QuotaKey, int]:
     """What is taken of quotas, which nobody else changes until the transaction ends.
 
     A limit that was lowered below what is taken stays at what is taken: none is left.
     """
     if not allowed:
         return {}
-    rows = LOCK.run(connection, *_columns(allowed.items()))
+    rows = LOCK.run(session, *_columns(allowed.items()))
     return {QuotaKey(row[0], QuotaKind(row[1]), row[2], row[3]): row[4] for row in rows}
 
 
-def add(connection: Connection, pieces: Mapping[QuotaKey, int]) -> None:
+def add(session: Session, pieces: Mapping[QuotaKey, int]) -> None:
     """Take pieces of quotas that are locked; give back where they are negative."""
     if pieces:
-        ADD.run(connection, *_columns(pieces.items()))
+        ADD.run_later(session, *_columns(pieces.items()))
 
 
 def give_back(connection: Connection, keys: Collection[QuotaKey]) -> None:

@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Connection
 
 from services.plumbing.database import array, text_array
-from services.plumbing.prepared import Statement
+from services.plumbing.prepared import Session, Statement
 from services.rewards.domain.quotas import QuotaKey, QuotaKind
 from services.rewards.domain.refusals import RedemptionNotFound
-from services.rewards.domain.rewards import Channel
+from services.rewards.domain.rewards import Channel, Offer, decode_definition, decode_stock
 from services.rewards.domain.saga import Bought, Redemption, Step
 
 # How long nobody else sees to a redemption that somebody has begun to see to. All leases are
@@ -65,15 +67,35 @@ LOCK = Statement(
     f"SELECT {COLUMNS} FROM redemptions WHERE redemption_id = ANY($1)"
     " ORDER BY redemption_id FOR UPDATE",
 )
+LOCK_TO_ADVANCE = Statement(
+    "lock_redemptions_to_advance",
+    "uuid[]",
+    "SELECT redemption_id, step, redemptions.reward_id, reward_version, definition::text,"
+    " stock::text FROM redemptions"
+    " LEFT JOIN reward_versions ON reward_versions.reward_id = redemptions.reward_id"
+    " AND reward_versions.version = redemptions.reward_version"
+    " LEFT JOIN rewards ON rewards.reward_id = reward_versions.reward_id"
+    " WHERE redemption_id = ANY($1) ORDER BY redemption_id FOR UPDATE OF redemptions",
+)
 
 
-def add(connection: Connection, begun: Sequence[Redemption], now: datetime) -> set[UUID]:
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """Where a redemption stands, and the version it is of with that reward's stock; None where it
+    is of none, as it was refused at once.
+    """
+
+    step: Step
+    offer: Offer | None
+
+
+def add(session: Session, begun: Sequence[Redemption], now: datetime) -> set[UUID]:
     """Put redemptions on record, but for those whose request_id is there already.
 
     Returns the ids of those that were put there.
     """
     rows = ADD.run(
-        connection,
+        session,
         now,
         array(each.id for each in begun),
         array(each.request_id for each in begun),
@@ -94,10 +116,10 @@ def add(connection: Connection, begun: Sequence[Redemption], now: datetime) -> s
     return {row[0] for row in rows}
 
 
-def record(connection: Connection, changed: Sequence[Redemption], now: datetime) -> None:
+def record(session: Session, changed: Sequence[Redemption], now: datetime) -> None:
     """Write where locked redemptions stand now; who does it has the lease of those under way."""
-    RECORD.run(
-        connection,
+    RECORD.run_later(
+        session,
         now,
         array(each.id for each in changed),
         array(each.step for each in changed),
@@ -124,6 +146,14 @@ def lock(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Redemption
     Before anything that they take is locked, so that nobody waits for each other in a ring.
     """
     return {row[0]: _redemption(row) for row in LOCK.run(connection, array(ids))}
+
+
+def lock_to_advance(session: Session, ids: Collection[UUID]) -> dict[UUID, Locked]:
+    """The same for who knows all that they began with."""
+    return {
+        row[0]: Locked(Step(row[1]), _offer(*row[2:]))
+        for row in LOCK_TO_ADVANCE.run(session, array(ids))
+    }
 
 
 def lock_under_way(connection: Connection, member_id: UUID) -> None:
@@ -259,6 +289,12 @@ def _redemption(row: Any) -> Redemption:
     )
 
 
+def _offer(reward_id: str, version: int, definition: str | None, stock: str | None) -> Offer | None:
+    if definition is None or stock is None:
+        return None
+    return Offer(reward_id, version, decode_definition(definition), decode_stock(stock))
+
+
 def _taken(stored: Iterable[Sequence[str]]) -> tuple[QuotaKey, ...]:
     return tuple(
         QuotaKey(reward_id, QuotaKind(kind), holder, date.fromisoformat(first_day))
@@ -267,7 +303,7 @@ def _taken(stored: Iterable[Sequence[str]]) -> tuple[QuotaKey, ...]:
 
 
 def _taken_text(taken: Sequence[QuotaKey]) -> str:
-    return json.dumps([[*key[:3], key.first_day.isoformat()] for key in taken])
+    return msgspec.json.encode(taken).decode()
 
 
 def _optional(value: object) -> str | None:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 
 from services.plumbing.database import array, text_array
-from services.plumbing.prepared import Statement
+from services.plumbing.prepared import Session, Statement, connection_of
 from services.rewards.domain import codes, vouchers
 from services.rewards.domain.refusals import VoucherNotFound
 from services.rewards.domain.rewards import VoucherDefinition
@@ -66,21 +66,21 @@ class NotedUse:
 USE_COLUMNS = tuple(field.name for field in fields(NotedUse))
 
 
-def issue(connection: Connection, issues: Sequence[Issue], now: datetime) -> dict[UUID, Voucher]:
+def issue(session: Session, issues: Sequence[Issue], now: datetime) -> dict[UUID, Voucher]:
     """Issue vouchers, one a redemption; one that was issued stays as it is. By redemption.
 
     Refuses: LookupError where the code of a pool was not taken.
     """
     pooled = [wanted.redemption_id for wanted in issues if wanted.voucher.pool]
-    taken = pools.codes_of(connection, pooled) if pooled else {}
+    taken = pools.codes_of(connection_of(session), pooled) if pooled else {}
     made = [
         _voucher(wanted, taken[wanted.redemption_id] if wanted.voucher.pool else "", now)
         for wanted in issues
     ]
-    added = _add(connection, made)
+    added = _add(session, made)
     issued = {voucher.redemption_id: voucher for voucher in made if voucher.id in added}
     earlier = [each.redemption_id for each in issues if each.redemption_id not in issued]
-    return issued | of_redemptions(connection, earlier) if earlier else issued
+    return issued | of_redemptions(connection_of(session), earlier) if earlier else issued
 
 
 def _voucher(wanted: Issue, code: str, now: datetime) -> Voucher:
@@ -101,14 +101,14 @@ def _voucher(wanted: Issue, code: str, now: datetime) -> Voucher:
     )
 
 
-def _add(connection: Connection, made: Sequence[Voucher]) -> set[UUID]:
+def _add(session: Session, made: Sequence[Voucher]) -> set[UUID]:
     """The ids of those that were added; the redemptions of the others have one."""
     if not made:
         return set()
     # By redemption: who issues the same again must not deadlock.
     made = sorted(made, key=lambda voucher: voucher.redemption_id)
     rows = ADD.run(
-        connection,
+        session,
         array(voucher.id for voucher in made),
         text_array(codes.normalised(voucher.code) for voucher in made),
         text_array(voucher.code for voucher in made),

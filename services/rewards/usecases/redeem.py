@@ -4,19 +4,27 @@ Every step can be done again with the same: who finds that somebody did it befor
 on record.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
-
-from services.plumbing.database import transaction
+from services.plumbing import doorbell, outbox
+from services.plumbing.batch_session import BatchSession, BatchTransaction
 from services.plumbing.errors import Refused
+from services.plumbing.prepared import Session, connection_of
 from services.rewards import events
 from services.rewards.domain import buying
-from services.rewards.domain.quotas import Claim, QuotaKey, claim, looked_at, pieces, take
+from services.rewards.domain.quotas import (
+    Claim,
+    QuotaKey,
+    at_once,
+    claim,
+    looked_at,
+    pieces,
+    take,
+)
 from services.rewards.domain.refusals import MemberErased, OutOfStock, RequestIdReused
 from services.rewards.domain.remembering import remembered
 from services.rewards.domain.rewards import Offer
@@ -31,6 +39,7 @@ from services.rewards.storage import (
     redemptions,
     vouchers,
 )
+from services.rewards.storage.members import Known
 from services.rewards.storage.vouchers import Issue
 from services.rewards.usecases.members import revoke_of_erased
 
@@ -72,7 +81,7 @@ Command: TypeAlias = Beginning | Held | Captured
 
 
 def advance(
-    database: Engine, commands: Sequence[Command], *, now: datetime
+    session: BatchSession, commands: Sequence[Command], *, now: datetime
 ) -> list[Given | Refused]:
     """Put on record what is begun; reserve where points are held, and give where they are burned.
 
@@ -81,9 +90,12 @@ def advance(
     """
     beginnings = [each for each in commands if isinstance(each, Beginning)]
     others = [each for each in commands if not isinstance(each, Beginning)]
-    with transaction(database) as connection:
-        begun = iter(_begin(connection, beginnings, now))
-        advanced = _advance(connection, others, now)
+    with session.transaction() as batch:
+        advanced = _advance(batch, others, now)
+        begun = iter(_begin(batch, beginnings, now))
+        batch.commit([])
+    if any(isinstance(each, Captured) for each in commands):
+        doorbell.ring(batch.database)
     return [
         next(begun) if isinstance(each, Beginning) else advanced[each.redemption.id]
         for each in commands
@@ -91,26 +103,26 @@ def advance(
 
 
 def _begin(
-    connection: Connection, wanted: Sequence[Beginning], now: datetime
+    batch: BatchTransaction, wanted: Sequence[Beginning], now: datetime
 ) -> list[Given | Refused]:
     if not wanted:
         return []
-    begun = _begun(connection, wanted, now)
-    added = redemptions.add(connection, begun, now)
+    begun = _begun(batch, wanted, now)
+    added = redemptions.add(batch, begun, now)
     earlier = {each.request_id for each in begun if each.id not in added}
-    known = redemptions.of_requests(connection, earlier) if earlier else {}
+    known = redemptions.of_requests(batch.connection, earlier) if earlier else {}
     return [
         Given(new) if new.id in added else _as_asked(known[new.request_id], each.asked)
         for new, each in zip(begun, wanted, strict=True)
     ]
 
 
-def _begun(connection: Connection, wanted: Sequence[Beginning], now: datetime) -> list[Redemption]:
+def _begun(batch: BatchTransaction, wanted: Sequence[Beginning], now: datetime) -> list[Redemption]:
     asking = {each.asked.member_id for each in wanted}
     rewards = {each.asked.reward_id for each in wanted}
-    barred = members.barred(connection, asking)
-    standings = people.standings(connection, asking, now)
-    offers = catalogue.offers_since(connection, rewards, now - buying.HONOURED)
+    barred = members.barred(batch, asking)
+    standings = people.standings(batch, asking, now)
+    offers = catalogue.offers_since(batch, rewards, now - buying.HONOURED)
     return [
         buying.begin(
             each.asked,
@@ -130,135 +142,137 @@ def _as_asked(found: Redemption, asked: Asked) -> Given | Refused:
 
 
 def _advance(
-    connection: Connection, commands: Sequence[Held | Captured], now: datetime
+    batch: BatchTransaction, commands: Sequence[Held | Captured], now: datetime
 ) -> dict[UUID, Given]:
     """By the redemption."""
     if not commands:
         return {}
-    standing = redemptions.lock(connection, {each.redemption.id for each in commands})
-    holds = {each.redemption.id: each.hold for each in commands if isinstance(each, Held)}
-    burns = {each.redemption.id: each.burn for each in commands if isinstance(each, Captured)}
-    held = [standing[each] for each in holds if standing[each].step is Step.HOLDING]
-    captured = [standing[each] for each in burns if standing[each].step is Step.CAPTURING]
-    offers = _offers(connection, [*held, *captured])
-    # Known only now that they are locked: an erasure waits for who has them.
-    erased = members.erased(connection, {each.member_id for each in standing.values()})
-    gone = [each for each in held if each.member_id in erased]
-    kept = [each for each in held if each.member_id not in erased]
-    given = [
-        *(Given(_reserved(each, holds[each.id], MemberErased())) for each in gone),
-        *_reserve(connection, kept, holds, offers, now),
-        *_give(connection, captured, burns, offers, erased, now),
-    ]
-    if given:
-        redemptions.record(connection, [each.redemption for each in given], now)
-    advanced = {each.redemption.id: each for each in given}
-    return {
-        each: advanced.get(each) or as_it_stands(connection, standing[each]) for each in standing
+    locked = redemptions.lock_to_advance(batch, {each.redemption.id for each in commands})
+    # What stands at the step that a command is about is as the command has it.
+    due = {
+        each.redemption.id: (each, offer)
+        for each in commands
+        if (found := locked[each.redemption.id]).step is each.redemption.step
+        and (offer := found.offer) is not None
     }
+    # Known only now that they are locked: an erasure waits for who has them.
+    known = members.known(batch, {each.redemption.member_id for each in commands})
+    held = [(each, offer) for each, offer in due.values() if isinstance(each, Held)]
+    captured = [(each, offer) for each, offer in due.values() if isinstance(each, Captured)]
+    given = [*_reserve(batch, held, known, now), *_give(batch, captured, known, now)]
+    if given:
+        redemptions.record(batch, [each.redemption for each in given], now)
+    advanced = {each.redemption.id: each for each in given}
+    if len(advanced) < len(locked):
+        further = redemptions.lock(batch.connection, locked.keys() - advanced.keys())
+        advanced |= {each: as_it_stands(batch, further[each]) for each in further}
+    return advanced
 
 
-def as_it_stands(connection: Connection, redemption: Redemption) -> Given:
+def as_it_stands(session: Session, redemption: Redemption) -> Given:
     """A redemption with its voucher, if it has one."""
     if redemption.voucher_id is None:
         return Given(redemption)
-    return Given(redemption, vouchers.of_redemptions(connection, [redemption.id])[redemption.id])
+    found = vouchers.of_redemptions(connection_of(session), [redemption.id])
+    return Given(redemption, found[redemption.id])
 
 
 def _reserve(
-    connection: Connection,
-    held: Sequence[Redemption],
-    holds: Mapping[UUID, str],
-    offers: Mapping[UUID, Offer],
+    batch: BatchTransaction,
+    held: Sequence[tuple[Held, Offer]],
+    known: Known,
     now: datetime,
 ) -> list[Given]:
     """Take a piece of stock, of the member's limits and of the code pool for each, in this order.
 
-    Where one is lacking, the redemption goes back.
+    Where one is lacking, or nobody is left to have it, the redemption goes back.
     """
-    if not held:
-        return []
+    gone = [each for each, _ in held if each.redemption.member_id in known.erased]
+    kept = [due for due in held if due[0].redemption.member_id not in known.erased]
     return [
-        Given(_reserved(redemption, holds[redemption.id], answer))
-        for redemption, answer in zip(held, _take(connection, held, offers, now), strict=True)
+        *(Given(_reserved(each, MemberErased())) for each in gone),
+        *(
+            Given(_reserved(each, answer))
+            for (each, _), answer in zip(kept, _take(batch, kept, known, now), strict=True)
+        ),
     ]
 
 
-def _reserved(
-    redemption: Redemption, hold: str, answer: tuple[QuotaKey, ...] | Refused
-) -> Redemption:
+def _reserved(held: Held, answer: tuple[QuotaKey, ...] | Refused) -> Redemption:
     if isinstance(answer, Refused):
-        return redemption.to(Step.RELEASING, hold=hold, refusal=remembered(answer))
-    return redemption.to(Step.CAPTURING, hold=hold, taken=answer)
+        refusal = remembered(answer)
+        return held.redemption.to(Step.RELEASING, hold=held.hold, refusal=refusal)
+    return held.redemption.to(Step.CAPTURING, hold=held.hold, taken=answer)
 
 
 def _take(
-    connection: Connection,
-    wanted: Sequence[Redemption],
-    offers: Mapping[UUID, Offer],
+    batch: BatchTransaction,
+    wanted: Sequence[tuple[Held, Offer]],
+    known: Known,
     now: datetime,
 ) -> list[tuple[QuotaKey, ...] | Refused]:
     """What each got, or why not; what is got is counted."""
-    claims = _claims(connection, wanted, offers, now)
-    taken = quotas.lock(connection, looked_at(claims))
-    refusals = take(claims, taken)
-    for number in _without_code(connection, wanted, offers, refusals):
+    if not wanted:
+        return []
+    claims = [_claim(each.redemption, offer, known, now) for each, offer in wanted]
+    refusals = _take_of_quotas(batch, claims)
+    lacking = _without_code(batch, wanted, refusals)
+    for number in lacking:
         refusals[number] = OutOfStock("codes")
-    answers = [
+    returned = pieces([claims[number] for number in lacking])
+    quotas.add(batch, {key: -count for key, count in returned.items()})
+    return [
         tuple(each) if refusal is None else refusal
         for each, refusal in zip(claims, refusals, strict=True)
     ]
-    quotas.add(connection, pieces([each for each in answers if not isinstance(each, Refused)]))
-    return answers
 
 
-def _claims(
-    connection: Connection,
-    wanted: Sequence[Redemption],
-    offers: Mapping[UUID, Offer],
-    now: datetime,
-) -> list[Claim]:
-    limited = {each.member_id for each in wanted if offers[each.id].definition.member_limits}
-    together = members.together(connection, limited) if limited else {}
-    return [
-        claim(
-            (offer := offers[each.id]).reward_id,
-            offer.stock,
-            offer.definition.member_limits,
-            member_id=each.member_id,
-            others=together.get(each.member_id, ()),
-            store=each.store,
-            day=now.date(),
-        )
-        for each in wanted
-    ]
+def _claim(redemption: Redemption, offer: Offer, known: Known, now: datetime) -> Claim:
+    return claim(
+        offer.reward_id,
+        offer.stock,
+        offer.definition.member_limits,
+        member_id=redemption.member_id,
+        others=known.together.get(redemption.member_id, ()),
+        store=redemption.store,
+        day=now.date(),
+    )
+
+
+def _take_of_quotas(batch: BatchTransaction, claims: Sequence[Claim]) -> list[Refused | None]:
+    """Who got a piece, and is counted: None, or why not."""
+    wanted = at_once(claims)
+    if wanted is not None and quotas.take(batch, wanted):
+        return [None] * len(claims)
+    taken = quotas.lock(batch, looked_at(claims))
+    refusals = take(claims, taken)
+    got = [each for each, refusal in zip(claims, refusals, strict=True) if refusal is None]
+    quotas.add(batch, pieces(got))
+    return refusals
 
 
 def _without_code(
-    connection: Connection,
-    wanted: Sequence[Redemption],
-    offers: Mapping[UUID, Offer],
+    batch: BatchTransaction,
+    wanted: Sequence[tuple[Held, Offer]],
     refusals: Sequence[Refused | None],
 ) -> list[int]:
     """The places of those for whom the pool of codes, of which they want one, has none left."""
     drawing = {}
-    for number, (redemption, refusal) in enumerate(zip(wanted, refusals, strict=True)):
-        voucher = offers[redemption.id].definition.voucher
+    for number, ((each, offer), refusal) in enumerate(zip(wanted, refusals, strict=True)):
+        voucher = offer.definition.voucher
         if refusal is None and voucher is not None and voucher.pool:
-            drawing[redemption.id] = (number, voucher.pool)
+            drawing[each.redemption.id] = (number, voucher.pool)
     if not drawing:
         return []
     pairs = [(redemption_id, pool) for redemption_id, (_, pool) in drawing.items()]
-    got = pools.take_codes(connection, pairs)
+    got = pools.take_codes(batch.connection, pairs)
     return [number for redemption_id, (number, _) in drawing.items() if redemption_id not in got]
 
 
 def _give(
-    connection: Connection,
-    captured: Sequence[Redemption],
-    burns: Mapping[UUID, str],
-    offers: Mapping[UUID, Offer],
-    erased: Collection[UUID],
+    batch: BatchTransaction,
+    captured: Sequence[tuple[Captured, Offer]],
+    known: Known,
     now: datetime,
 ) -> list[Given]:
     """What was bought: the vouchers are issued, and others are told. Those of members who were
@@ -266,48 +280,40 @@ def _give(
     """
     if not captured:
         return []
-    issued = vouchers.issue(connection, _issues(captured, offers), now)
-    given = [
-        Given(_completed(each, burns[each.id], issued.get(each.id), now), issued.get(each.id))
-        for each in captured
-    ]
-    kinds = [offers[each.id].definition.kind for each in captured]
-    events.rewards_redeemed(connection, [each.redemption for each in given], kinds, now=now)
-    return [_unless_erased(connection, each, erased, now) for each in given]
+    issued = vouchers.issue(batch, _issues(captured), now)
+    given = [_completed(each, issued.get(each.redemption.id), now) for each, _ in captured]
+    kinds = [offer.definition.kind for _, offer in captured]
+    told = events.rewards_redeemed([each.redemption for each in given], kinds, now=now)
+    batch.later(*outbox.insertion(events.SCHEMA, told))
+    return [_unless_erased(batch, each, known, now) for each in given]
 
 
-def _unless_erased(
-    connection: Connection, given: Given, erased: Collection[UUID], now: datetime
-) -> Given:
+def _unless_erased(batch: BatchTransaction, given: Given, known: Known, now: datetime) -> Given:
     voucher = given.voucher
-    if voucher is None or voucher.member_id not in erased:
+    if voucher is None or voucher.member_id not in known.erased:
         return given
-    return Given(given.redemption, revoke_of_erased(connection, voucher, now=now))
+    return Given(given.redemption, revoke_of_erased(batch.connection, voucher, now=now))
 
 
-def _completed(
-    redemption: Redemption, burn: str, voucher: Voucher | None, now: datetime
-) -> Redemption:
-    return redemption.to(
+def _completed(captured: Captured, voucher: Voucher | None, now: datetime) -> Given:
+    completed = captured.redemption.to(
         Step.COMPLETED,
-        burn=burn,
+        burn=captured.burn,
         voucher_id=voucher.id if voucher is not None else None,
         complete_time=now,
     )
+    return Given(completed, voucher)
 
 
-def _issues(paid: Sequence[Redemption], offers: Mapping[UUID, Offer]) -> list[Issue]:
+def _issues(paid: Sequence[tuple[Captured, Offer]]) -> list[Issue]:
     return [
-        Issue(each.id, each.member_id, offer.reward_id, offer.version, offer.definition.voucher)
-        for each in paid
-        if (offer := offers[each.id]).definition.voucher is not None
+        Issue(
+            each.redemption.id,
+            each.redemption.member_id,
+            offer.reward_id,
+            offer.version,
+            offer.definition.voucher,
+        )
+        for each, offer in paid
+        if offer.definition.voucher is not None
     ]
-
-
-def _offers(connection: Connection, wanted: Sequence[Redemption]) -> dict[UUID, Offer]:
-    """What each redemption is of, by the redemption."""
-    if not wanted:
-        return {}
-    versions = {each.id: (each.bought.reward_id, each.bought.version) for each in wanted}
-    found = catalogue.offers_of(connection, set(versions.values()))
-    return {redemption_id: found[version] for redemption_id, version in versions.items()}
