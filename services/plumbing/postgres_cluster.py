@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -32,6 +33,8 @@ SOCKET_DIRECTORY_LENGTH_MAX = 89
 # Fast shutdown, then immediate shutdown, which the next start recovers from.
 STOP_STEPS = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 10.0))
 ATTEMPTS_MAX = 3
+# So long a process that was killed may wait for its parent to take note.
+BURIED_SECONDS_MAX = 30.0
 
 
 class PostgresFailed(Exception):  # noqa: N818 — an answer, not an accident
@@ -265,8 +268,16 @@ def _end_leftover(data: Path, command: tuple[str, ...]) -> None:
     note = data / "postmaster.pid"
     try:
         process = psutil.Process(int(note.read_text().split(maxsplit=1)[0]))
-        ours = tuple(process.cmdline()) == command
     except (FileNotFoundError, IndexError, ValueError, psutil.Error):
+        return
+    try:
+        ours = tuple(process.cmdline()) == command
+    except psutil.ZombieProcess:
+        # PostgreSQL takes one that was killed for running until its parent has heard of its end.
+        with suppress(psutil.TimeoutExpired):
+            process.wait(BURIED_SECONDS_MAX)
+        return
+    except psutil.Error:
         return
     if not ours:
         note.unlink()

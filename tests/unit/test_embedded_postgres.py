@@ -2,6 +2,7 @@ import os
 import pwd
 import signal
 import stat
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from services.plumbing.child_process import Account
 from services.plumbing.directory_lock import DirectoryInUse
 from services.plumbing.embedded_postgres import PostgresServer, embedded_postgres
-from services.plumbing.postgres_cluster import PostgresFailed, while_passable
+from services.plumbing.postgres_cluster import SYSTEM_ACCOUNT, PostgresFailed, while_passable
 from tests.processes import is_gone
 
 
@@ -124,6 +125,20 @@ def test_process_number_of_a_stranger_does_not_stop_a_start(stopped: Path) -> No
     with embedded_postgres(stopped) as server:
         server.create_database("things")
         assert query(server, "SELECT 1") == [1]
+
+
+def test_killed_server_that_its_parent_has_not_heard_of_does_not_stop_a_start(
+    stopped: Path,
+) -> None:
+    # PostgreSQL passes over the processes of other accounts.
+    account = SYSTEM_ACCOUNT if os.geteuid() == 0 else None
+    killed = subprocess.Popen(["true"], user=account)
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+    (stopped / "postgres" / "postmaster.pid").write_text(f"{killed.pid}\n{stopped}\n")
+    with embedded_postgres(stopped) as server:
+        server.create_database("things")
+        assert query(server, "SELECT 1") == [1]
+    killed.wait()
 
 
 def test_interrupted_creation_leaves_nothing_in_the_way(tmp_path: Path) -> None:
