@@ -11,7 +11,9 @@ from services.ledger.reactions import LedgerReactions
 from services.plumbing import outbox, telemetry
 from services.plumbing.config import LogSettings, read
 from services.plumbing.database import engine, transaction
-from services.plumbing.embedded_bus import Consumer, EmbeddedBus, Source
+from services.plumbing.embedded_bus import Consumer, EmbeddedBus
+from services.plumbing.prepared import BY_INDEX_ONLY
+from services.plumbing.stream_delivery import Source
 from services.rewards.reactions import RewardsReactions
 from services.tiering.reactions import TieringReactions
 
@@ -45,7 +47,9 @@ def wire(settings: BusSettings) -> EmbeddedBus:
     """The bus over the databases of all services."""
     urls = {service.name: settings.database_url(service.name) for service in SERVICES}
     # What is interrupted by a connection that broke is done again soon.
-    engines = {name: engine(url, checks_first=False) for name, url in urls.items()}
+    engines = {
+        name: engine(url, settings=BY_INDEX_ONLY, checks_first=False) for name, url in urls.items()
+    }
     sources = []
     for name, source in engines.items():
         with transaction(source) as connection:

@@ -10,7 +10,7 @@ from services.plumbing import doorbell, inbox, outbox
 from services.plumbing.database import engine
 
 HEAR_SECONDS_MAX = 120.0
-POLL_SECONDS = 0.005
+POLL_SECONDS = 0.002
 
 
 class NotHeard(Exception):  # noqa: N818 — an answer, not an accident
@@ -39,6 +39,7 @@ class Hearing:
         self._consumer = consumer
         self._source = source
         self._bell = doorbell.bell_at(bus) if bus else None
+        self._streams: list[str] = []
         # Each look is one statement: a transaction around it costs several times as much.
         self._consuming = engine(consumer_url, pool_size=1).execution_options(
             isolation_level="AUTOCOMMIT"
@@ -66,15 +67,21 @@ class Hearing:
     def wait(self) -> None:
         """Wait until all that is announced by now is applied. Refuses: NotHeard in the end."""
         deadline = time.monotonic() + self._seconds_max
+        self._hurry()
         with self._announcing.connect() as connection:
-            waited_for = outbox.newest(connection, outbox.streams(connection))
+            if not self._streams:
+                self._streams = outbox.streams(connection)
+            waited_for = outbox.newest(connection, self._streams)
         with self._consuming.connect() as connection:
             while waited_for := self._not_heard(connection, waited_for):
                 if time.monotonic() > deadline:
                     raise NotHeard(f"{self._consumer} does not hear {self._source}; is the bus up?")
-                if self._bell is not None:
-                    doorbell.hurry(self._bell, self._database)
+                self._hurry()
                 time.sleep(self._poll_seconds)
+
+    def _hurry(self) -> None:
+        if self._bell is not None:
+            doorbell.hurry(self._bell, self._database)
 
     def _not_heard(self, connection: Connection, announced: dict[str, int]) -> dict[str, int]:
         heard = inbox.positions(connection, consumer=self._consumer, source=self._source)

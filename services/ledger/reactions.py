@@ -1,11 +1,13 @@
 """What the ledger does when members enrol, merge, part and share, and when cards change."""
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from loyalty.members.v1 import events_pb2
 from loyalty.tiering.v1 import events_pb2 as tiering_events
 from nameko.events import event_handler
+from sqlalchemy import Connection
 
 from services.ledger.domain.standing import TierRules
 from services.ledger.events import wallet_attached
@@ -13,6 +15,8 @@ from services.ledger.storage.households import Share
 from services.ledger.storage.merges import Merge
 from services.ledger.storage.tiers import MemberTier
 from services.ledger.usecases import attach, tiers, together
+from services.ledger.usecases.attach import Enrolled, Issued
+from services.plumbing.inbox import gather
 from services.plumbing.reactions import Database, apply
 
 
@@ -30,6 +34,10 @@ def now() -> datetime:
     return datetime.fromtimestamp(time.time(), UTC)
 
 
+def welcome(connection: Connection, news: Sequence[Enrolled | Issued]) -> None:
+    attach.welcome(connection, news, now=now(), announce=wallet_attached)
+
+
 class LedgerReactions:
     """A nameko service; each reaction applies one event in one transaction."""
 
@@ -38,24 +46,22 @@ class LedgerReactions:
 
     @event_handler("members", "loyalty.members.v1.MemberEnrolled")  # type: ignore[untyped-decorator]
     def member_enrolled(self, envelope: bytes) -> None:
-        with apply(self.database, self.name, envelope, events_pb2.MemberEnrolled) as received:
+        with apply(
+            self.database, self.name, envelope, events_pb2.MemberEnrolled, gathers=True
+        ) as received:
             if received:
                 connection, event = received
-                enrolled = event.enrol_time.ToDatetime(tzinfo=UTC)
-                attach.note_member(connection, member_id_of(event.member), enrolled)
+                time = event.enrol_time.ToDatetime(tzinfo=UTC)
+                gather(connection, welcome, Enrolled(member_id_of(event.member), time))
 
     @event_handler("members", "loyalty.members.v1.CardIssued")  # type: ignore[untyped-decorator]
     def card_issued(self, envelope: bytes) -> None:
-        with apply(self.database, self.name, envelope, events_pb2.CardIssued) as received:
+        with apply(
+            self.database, self.name, envelope, events_pb2.CardIssued, gathers=True
+        ) as received:
             if received:
                 connection, event = received
-                attach.issue_card(
-                    connection,
-                    member_id_of(event.member),
-                    event.card_token,
-                    now=now(),
-                    announce=wallet_attached,
-                )
+                gather(connection, welcome, Issued(member_id_of(event.member), event.card_token))
 
     @event_handler("members", "loyalty.members.v1.CardReplaced")  # type: ignore[untyped-decorator]
     def card_replaced(self, envelope: bytes) -> None:

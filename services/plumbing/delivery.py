@@ -49,6 +49,20 @@ class Stopped(Exception):  # noqa: N818 — an answer, not an accident
     """The consumer is told to end; the event was not applied and comes again."""
 
 
+class CursorMoved(Exception):  # noqa: N818 — an answer, not an accident
+    """Somebody moved the consumer's cursor meanwhile; the events were not applied together."""
+
+
+# An attribute of a reaction: which events, by their data, it has anything to do about.
+CONCERNS = "concerns"
+
+
+def concerns(reaction: Reaction, data: bytes) -> bool:
+    """Whether a reaction would do anything about an event; of others no note need be kept."""
+    found: Callable[[bytes], bool] | None = getattr(reaction, CONCERNS, None)
+    return found is None or found(data)
+
+
 def envelope_of(source: str, event: outbox.Event) -> bytes:
     """An event as reactions receive it."""
     envelope = envelope_pb2.Envelope(
@@ -119,18 +133,21 @@ class Deliverer:
         events: Sequence[tuple[outbox.Event, Reaction]],
         *,
         stream: str,
+        at: Cursor,
         to: Cursor,
     ) -> None:
         """Apply events in one transaction, and note in it how far the consumer got in their stream.
 
-        Refuses: whatever one of them raises; then none was applied, and each may be delivered.
+        Refuses: CursorMoved, whatever one of them raises; then none was applied, and each may be
+        delivered.
         """
         place = {"consumer": self.consumer, "source": source}
         ids = [event.id for event, _ in events]
         with inbox.applied_together(self.engine, **place, event_ids=ids) as connection:
             for event, reaction in events:
                 reaction(envelope_of(source, event))
-            inbox.move_cursor(connection, **place, stream=stream, to=to)
+            if not inbox.move_cursor_from(connection, **place, stream=stream, at=at, to=to):
+                raise CursorMoved
         for event, _ in events:
             self._count(source, event.time)
 

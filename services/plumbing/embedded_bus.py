@@ -17,39 +17,27 @@ from nameko.events import EventHandler
 from nameko.extensions import ENTRYPOINT_EXTENSIONS_ATTR, DependencyProvider
 from sqlalchemy import Engine
 
-from services.plumbing import housekeeping, inbox, outbox, outbox_metrics
-from services.plumbing.bus_status import StreamReplaced, is_replaced
-from services.plumbing.database import database_is_away, transaction
-from services.plumbing.delivery import LAG_SECONDS, Deliverer, Reaction, Stopped, envelope_of
+from services.plumbing import housekeeping, outbox, outbox_metrics
+from services.plumbing.bus_status import StreamReplaced
+from services.plumbing.database import transaction
+from services.plumbing.delivery import CursorMoved, Deliverer, Reaction
 from services.plumbing.doorbell import HURRY, Doorbell
-from services.plumbing.inbox import Cursor
+from services.plumbing.stream_delivery import BATCH, Source, StreamDelivery
 from services.plumbing.watching import Watch
 
 log = logging.getLogger("bus")
 
-BATCH = 200
-# More would be locked for longer than others like to wait for it.
-TOGETHER_MAX = 25
 # Of a stream that is busy, events gather: a transaction for ten costs little more than one for a
 # single event, and the till is waiting for the same cores. One that falls quiet waits no longer.
 BUSY_PER_SECOND = 20.0
-GATHER_SECONDS_MAX = 0.25
-QUIET_SECONDS = 0.05
+GATHER_SECONDS_MAX = 0.4
+QUIET_SECONDS = 0.1
 # What stands behind a gap is known and cannot be read yet.
 GAP_SECONDS = 0.003
-# A cursor may be moved by others; so often it is read although nothing is new.
+# A cursor may be moved by others; where nothing is new it is read so often.
 CURSOR_SECONDS = 1.0
 REPLAY_POLL_SECONDS = 1.0
 RETENTION_DAYS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A service that announces: its database and the schemas that hold an outbox."""
-
-    name: str
-    engine: Engine
-    streams: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,114 +93,6 @@ def _find(reactions: Mapping[tuple[str, str], Reaction], source: str, kind: str)
     return reactions.get((source, kind))
 
 
-class Delivery:
-    """One consumer reading one stream of one source."""
-
-    def __init__(
-        self,
-        deliverer: Deliverer,
-        source: Source,
-        stream: str,
-        reactions: Mapping[tuple[str, str], Reaction],
-    ) -> None:
-        self._deliverer = deliverer
-        self._source = source
-        self._stream = stream
-        self._reactions = reactions
-        self._reader = outbox.Reader(stream)
-        self._origin: str | None = None
-        # How far it had got when it last read.
-        self.reached = outbox.START
-
-    @property
-    def source(self) -> Source:
-        return self._source
-
-    @property
-    def stream(self) -> str:
-        return self._stream
-
-    def cursor(self) -> Cursor:
-        with transaction(self._deliverer.engine) as connection:
-            return inbox.cursor(connection, **self._place())
-
-    def deliver_some(self, told_to_stop: Callable[[], bool] = lambda: False) -> int:
-        """Deliver the next batch and note how far it got. Returns how many events were read.
-
-        Refuses: StreamReplaced.
-        """
-        at = self.cursor()
-        self.reached = at.position
-        with transaction(self._source.engine) as connection:
-            if self._origin is None:
-                self._origin = self._check_origin(connection, at)
-            batch = self._reader.read(connection, at.position, limit=BATCH)
-        for start in range(0, len(batch), TOGETHER_MAX):
-            if told_to_stop():
-                break
-            self._deliver_part(batch[start : start + TOGETHER_MAX], told_to_stop)
-        age = time.time() - batch[-1].event.time.timestamp() if batch else 0.0
-        LAG_SECONDS.labels(self._deliverer.consumer, self._source.name).set(max(age, 0.0))
-        return len(batch)
-
-    def forget_origin(self) -> None:
-        """Look again which outbox it is: the database may be another after it was away."""
-        self._origin = None
-
-    def _check_origin(self, connection: Any, at: Cursor) -> str:
-        origin = outbox.origin(connection, self._stream)
-        if is_replaced(at, origin):
-            raise StreamReplaced(self._deliverer.consumer, self._source.name, self._stream)
-        return origin.name
-
-    def _deliver_part(
-        self, part: Sequence[outbox.Stored], told_to_stop: Callable[[], bool]
-    ) -> None:
-        """Together, where none of them is to blame for anything, else one by one."""
-        found = [(each.event, self._reaction_to(each.event)) for each in part]
-        heard = [(event, reaction) for event, reaction in found if reaction is not None]
-        to = Cursor(part[-1].position, self._origin)
-        try:
-            self._deliverer.deliver_together(self._source.name, heard, stream=self._stream, to=to)
-            self.reached = to.position
-        except Exception as error:
-            if database_is_away(error):
-                raise
-            log.info("not together", extra={"source": self._source.name, "events": len(part)})
-            self._deliver_one_by_one(part, told_to_stop)
-
-    def _deliver_one_by_one(
-        self, part: Sequence[outbox.Stored], told_to_stop: Callable[[], bool]
-    ) -> None:
-        for stored in part:
-            if told_to_stop():
-                break
-            try:
-                self._deliver(stored.event)
-            except Stopped:
-                break
-            self.reached = stored.position
-        with transaction(self._deliverer.engine) as connection:
-            to = Cursor(self.reached, self._origin)
-            inbox.move_cursor(connection, **self._place(), to=to)
-
-    def _deliver(self, event: outbox.Event) -> None:
-        reaction = self._reaction_to(event)
-        if reaction is not None:
-            payload = envelope_of(self._source.name, event)
-            self._deliverer.deliver(self._source.name, payload, reaction, announced=event.time)
-
-    def _reaction_to(self, event: outbox.Event) -> Reaction | None:
-        return self._reactions.get((self._source.name, event.type))
-
-    def _place(self) -> dict[str, str]:
-        return {
-            "consumer": self._deliverer.consumer,
-            "source": self._source.name,
-            "stream": self._stream,
-        }
-
-
 class Pace:
     """How many events a second came between the last two deliveries of a stream."""
 
@@ -250,7 +130,7 @@ class EmbeddedBus:
         }
         self._containers: list[Container] = []
         self._providers: list[DependencyProvider] = []
-        self._deliveries: list[Delivery] = []
+        self._deliveries: list[StreamDelivery] = []
         self._replays: list[tuple[Deliverer, dict[tuple[str, str], Reaction]]] = []
         for consumer in consumers:
             self._add(consumer)
@@ -265,7 +145,7 @@ class EmbeddedBus:
         deliverer = Deliverer(consumer.name, consumer.engine, self._stopping.wait)
         self._replays.append((deliverer, reactions))
         self._deliveries += [
-            Delivery(deliverer, source, stream, reactions)
+            StreamDelivery(deliverer, source, stream, reactions)
             for source in self._sources
             if source.name in listened
             for stream in source.streams
@@ -375,7 +255,7 @@ class EmbeddedBus:
             except Exception:
                 log.exception("interrupted")
 
-    def _run(self, delivery: Delivery) -> None:
+    def _run(self, delivery: StreamDelivery) -> None:
         watch = self._watches[delivery.source.name]
         pace = Pace(time.monotonic())
         while not self._stopping.is_set():
@@ -385,7 +265,10 @@ class EmbeddedBus:
                     delivery.stream, quiet_seconds=QUIET_SECONDS, seconds_max=GATHER_SECONDS_MAX
                 )
             try:
-                read = delivery.deliver_some(self._stopping.is_set)
+                # Where nothing is due the cursor is looked at: it may have been moved by others.
+                read = delivery.deliver_some(self._stopping.is_set, goes_on=due)
+            except CursorMoved:
+                delivery.forget_origin()
             except StreamReplaced as refused:
                 delivery.forget_origin()
                 log.error("%s", refused)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 
 from services.plumbing.database import text_array, transaction
 from services.plumbing.outbox import START, Event
+from services.plumbing.prepared import Statement
 
 CURSORS = """
     CREATE TABLE inbox_cursors (
@@ -59,6 +60,34 @@ def upgrade(connection: Connection) -> None:
     )
 
 
+NOTE = Statement(
+    "note_applied",
+    "text, text, text[]",
+    "INSERT INTO inbox (consumer, source, event_id) SELECT $1, $2, unnest($3)"
+    " ON CONFLICT DO NOTHING RETURNING event_id",
+)
+CURSOR = Statement(
+    "inbox_cursor",
+    "text, text, text",
+    "SELECT position, origin FROM inbox_cursors"
+    " WHERE consumer = $1 AND source = $2 AND stream = $3",
+)
+MOVE_CURSOR_FROM = Statement(
+    "move_cursor_from",
+    "text, text, text, bigint, text, bigint",
+    "UPDATE inbox_cursors SET position = $4, origin = $5"
+    " WHERE consumer = $1 AND source = $2 AND stream = $3 AND position = $6 RETURNING position",
+)
+# Where nothing was read yet there may be none.
+MOVE_CURSOR_FROM_START = Statement(
+    "move_cursor_from_start",
+    MOVE_CURSOR_FROM.parameters,
+    "INSERT INTO inbox_cursors AS c VALUES ($1, $2, $3, $4, $5)"
+    " ON CONFLICT (consumer, source, stream)"
+    " DO UPDATE SET position = excluded.position, origin = excluded.origin"
+    " WHERE c.position = $6 RETURNING position",
+)
+
 Item = TypeVar("Item")
 Apply = Callable[[Connection, Sequence[Item]], None]
 
@@ -102,12 +131,8 @@ def applied_together(
 ) -> Iterator[Connection]:
     """A transaction that these events, applied in the block, take part in: all, or none."""
     with transaction(engine) as connection:
-        noted = connection.exec_driver_sql(
-            "INSERT INTO inbox (consumer, source, event_id) SELECT %s, %s, unnest(%s::text[])"
-            " ON CONFLICT DO NOTHING RETURNING event_id",
-            (consumer, source, text_array(event_ids)),
-        )
-        joint = _Joint(connection, set(noted.scalars()))
+        noted = NOTE.run(connection, consumer, source, text_array(event_ids)) if event_ids else ()
+        joint = _Joint(connection, {row[0] for row in noted})
         token = _joint.set(joint)
         try:
             yield connection
@@ -132,12 +157,8 @@ def applied_once(
         yield joint.connection if joint.take(event_id) else None
         return
     with transaction(engine) as connection:
-        noted = connection.exec_driver_sql(
-            "INSERT INTO inbox (consumer, source, event_id) VALUES (%s, %s, %s)"
-            " ON CONFLICT DO NOTHING",
-            (consumer, source, event_id),
-        )
-        yield connection if noted.rowcount else None
+        noted = NOTE.run(connection, consumer, source, text_array([event_id]))
+        yield connection if noted else None
 
 
 def gather(connection: Connection, apply: Apply[Item], item: Item) -> None:
@@ -161,12 +182,8 @@ class Cursor:
 
 def cursor(connection: Connection, *, consumer: str, source: str, stream: str) -> Cursor:
     """How far a consumer has read a source's stream."""
-    row = connection.exec_driver_sql(
-        "SELECT position, origin FROM inbox_cursors"
-        " WHERE consumer = %s AND source = %s AND stream = %s",
-        (consumer, source, stream),
-    ).one_or_none()
-    return Cursor(row[0], row[1]) if row else Cursor(START, None)
+    rows = CURSOR.run(connection, consumer, source, stream)
+    return Cursor(rows[0][0], rows[0][1]) if rows else Cursor(START, None)
 
 
 def positions(connection: Connection, *, consumer: str, source: str) -> dict[str, int]:
@@ -193,14 +210,9 @@ def move_cursor_from(
     connection: Connection, *, consumer: str, source: str, stream: str, at: Cursor, to: Cursor
 ) -> bool:
     """Move a cursor unless somebody else did meanwhile; says whether it was moved."""
-    moved = connection.exec_driver_sql(
-        "INSERT INTO inbox_cursors AS c VALUES (%s, %s, %s, %s, %s)"
-        " ON CONFLICT (consumer, source, stream)"
-        " DO UPDATE SET position = excluded.position, origin = excluded.origin"
-        " WHERE c.position = %s",
-        (consumer, source, stream, to.position, to.origin, at.position),
-    )
-    return moved.rowcount == 1
+    move = MOVE_CURSOR_FROM_START if at.position == START else MOVE_CURSOR_FROM
+    place = (consumer, source, stream)
+    return bool(move.run(connection, *place, to.position, to.origin, at.position))
 
 
 def rewind(connection: Connection, *, consumer: str, source: str) -> int:

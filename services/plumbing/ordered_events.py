@@ -20,8 +20,16 @@ from nameko.extensions import Entrypoint, iter_extensions
 
 from services.plumbing import inbox, rabbitmq
 from services.plumbing.database import engine, transaction
-from services.plumbing.delivery import LAG_SECONDS, Deliverer, Reaction, Stopped, event_in
+from services.plumbing.delivery import (
+    LAG_SECONDS,
+    Deliverer,
+    Reaction,
+    Stopped,
+    concerns,
+    event_in,
+)
 from services.plumbing.inbox import Cursor
+from services.plumbing.outbox import Event
 
 log = logging.getLogger("bus")
 
@@ -194,7 +202,7 @@ class Subscription(Entrypoint):  # type: ignore[misc]
             try:
                 if not event.type:
                     self._deliverer.park(source, event, "DecodeError")
-                elif reaction := self._reaction_to(source, event.type):
+                elif reaction := self._reaction_to_event(source, event):
                     self._deliverer.deliver(source, payload, reaction, announced=event.time)
                 break
             except Stopped:
@@ -211,6 +219,14 @@ class Subscription(Entrypoint):  # type: ignore[misc]
             position = int(headers[rabbitmq.POSITION_HEADER])
             origin = str(headers.get(rabbitmq.ORIGIN_HEADER, ""))
             self._cursors[source, stream] = Cursor(position, origin)
+
+    def _reaction_to_event(self, source: str, event: Event) -> Reaction | None:
+        """Nobody's, where it would do nothing about the event."""
+        handler = self.handlers.get((source, event.type))
+        if handler is None:
+            return None
+        method = getattr(self.container.service_cls, handler.method_name)
+        return self._reaction_to(source, event.type) if concerns(method, event.data) else None
 
     def _reaction_to(self, source: str, kind: str) -> Reaction | None:
         handler = self.handlers.get((source, kind))

@@ -24,6 +24,7 @@ from services.plumbing.database import (
     driver_errors,
     transaction,
 )
+from services.plumbing.prepared import Statement
 
 # Where a reader stands who has read nothing yet.
 START = 0
@@ -116,13 +117,18 @@ def append(connection: Connection, schema: str, events: Sequence[Event]) -> None
     After whatever the events are about was locked.
     """
     if events:
-        rows = ",".join(["(%s, %s, %s, %s, %s)"] * len(events))
-        connection.exec_driver_sql(
-            f"INSERT INTO {schema}.outbox (id, type, subject, time, data) VALUES {rows}",
-            tuple(value for event in events for value in event_values(event)),
-        )
+        connection.exec_driver_sql(*insertion(schema, events))
         database = str(connection.engine.url.database)
         after_commit(connection, f"ring {database}", partial(doorbell.ring, database))
+
+
+def insertion(schema: str, events: Sequence[Event]) -> tuple[str, tuple[object, ...]]:
+    """What announces events, with its values. Whoever commits it rings the doorbell."""
+    rows = ",".join(["(%s, %s, %s, %s, %s)"] * len(events))
+    return (
+        f"INSERT INTO {schema}.outbox (id, type, subject, time, data) VALUES {rows}",
+        tuple(value for event in events for value in event_values(event)),
+    )
 
 
 def prepared_insertion(schema: str) -> tuple[str, str]:
@@ -149,6 +155,12 @@ class Reader:
 
     def __init__(self, schema: str) -> None:
         self._schema = schema
+        self._next = Statement(
+            f"next_of_{schema}",
+            "bigint, bigint",
+            f"SELECT position, id, type, subject, time, data FROM {schema}.outbox"
+            " WHERE position > $1 ORDER BY position LIMIT $2",
+        )
         # Who may still fill the gaps below a position.
         self._writers: frozenset[str] = frozenset()
         self._asked_below = START
@@ -171,11 +183,7 @@ class Reader:
         return _without_gap(found, after, settled_below=self._asked_below)
 
     def _rows(self, connection: Connection, after: int, limit: int) -> list[Stored]:
-        rows = connection.exec_driver_sql(
-            f"SELECT position, id, type, subject, time, data FROM {self._schema}.outbox"
-            " WHERE position > %s ORDER BY position LIMIT %s",
-            (after, limit),
-        )
+        rows = self._next.run(connection, after, limit)
         return [
             Stored(row[0], Event(row[1], row[2], row[3], row[4], bytes(row[5]))) for row in rows
         ]

@@ -2,17 +2,49 @@
 plan one anew often takes longer than to run it.
 """
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import Connection
 
 from services.plumbing.database import driver_errors
 
 PREPARED = "prepared"
+# For who looks up a few rows by their keys, in tables whose statistics are always behind: a plan
+# that reads a whole table would be right for the first thousand and ruin the next million.
+BY_INDEX_ONLY = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
 
 Row = tuple[Any, ...]
+
+
+class Batch(Protocol):
+    """A transaction whose statements travel together; see batch_session."""
+
+    @property
+    def connection(self) -> Connection: ...
+
+    def prepare(self, name: str, parameters: str, statement: str) -> None: ...
+
+    def later(self, statement: str, values: Sequence[object] = ()) -> None: ...
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]: ...
+
+
+# What a statement runs in.
+Session: TypeAlias = Connection | Batch
+
+
+def connection_of(session: Session) -> Connection:
+    """For statements that are rare."""
+    return session if isinstance(session, Connection) else session.connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +55,28 @@ class Statement:
     parameters: str
     text: str
 
-    def run(self, connection: Connection, *values: object) -> list[Row]:
+    def run(self, session: Session, *values: object) -> list[Row]:
         """Its rows; none of a statement that answers nothing."""
-        places = ", ".join(["%s"] * len(values))
+        if not isinstance(session, Connection):
+            session.prepare(self.name, self.parameters, self.text)
+            return session.rows(self._call(values), values)
         # Run thousands of times a second: all that SQLAlchemy adds costs more than the statement.
-        driver: Any = connection.connection
-        with closing(driver.cursor()) as cursor, driver_errors(connection, cursor, self.name):
-            prepare(connection, cursor, self.name, self.parameters, self.text)
-            cursor.execute(f"EXECUTE {self.name}({places})", values)
+        driver: Any = session.connection
+        with closing(driver.cursor()) as cursor, driver_errors(session, cursor, self.name):
+            prepare(session, cursor, self.name, self.parameters, self.text)
+            cursor.execute(self._call(values), values)
             return cursor.fetchall() if cursor.description else []
+
+    def run_later(self, session: Session, *values: object) -> None:
+        """One that answers nothing; in a batch it goes along with the next that does."""
+        if isinstance(session, Connection):
+            self.run(session, *values)
+        else:
+            session.prepare(self.name, self.parameters, self.text)
+            session.later(self._call(values), values)
+
+    def _call(self, values: Sequence[object]) -> str:
+        return f"EXECUTE {self.name}({', '.join(['%s'] * len(values))})"
 
 
 def prepare(connection: Connection, cursor: Any, name: str, parameters: str, text: str) -> None:

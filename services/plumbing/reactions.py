@@ -6,7 +6,7 @@ serialized `plumbing.v1.Envelope` in both.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -18,8 +18,10 @@ from sqlalchemy import Connection, Engine
 
 from services.plumbing import inbox
 from services.plumbing.database import engine
+from services.plumbing.delivery import CONCERNS
 
 Payload = TypeVar("Payload", bound=Message)
+Method = TypeVar("Method", bound=Callable[..., object])
 
 
 class Database(DependencyProvider):  # type: ignore[misc]
@@ -43,6 +45,18 @@ def sources(reactions: type) -> set[str]:
         for entrypoint in getattr(method, ENTRYPOINT_EXTENSIONS_ATTR, ())
         if isinstance(entrypoint, EventHandler)
     }
+
+
+def concerned_by(found: Callable[[bytes], bool]) -> Callable[[Method], Method]:
+    """Declares which events, by their data, a reaction has anything to do about: of the others no
+    note is kept, for applied again they would do nothing again. What cannot be read is of concern.
+    """
+
+    def declare(reaction: Method) -> Method:
+        setattr(reaction, CONCERNS, found)
+        return reaction
+
+    return declare
 
 
 @contextmanager

@@ -20,8 +20,10 @@ POLL_SECONDS_MAX = 0.2
 QUIET_SHARE = 0.05
 RETRY_SECONDS = 1.0
 # So long after a ring events are left to gather: whoever rang is still being answered, often on the
-# same core, and more rings may follow.
+# same core, and more rings may follow. Where they come one after the other a look finds many; who
+# settles waits for several looks without news.
 RING_SECONDS = 0.02
+BUSY_RING_SECONDS = 0.05
 # Who waits for events says so this often at least.
 HURRY_SECONDS = 0.02
 
@@ -91,11 +93,15 @@ class Watch:
         self._rung.set()
 
     def hurry(self) -> None:
-        """Somebody waits for all that is announced: for a moment nothing is left to gather."""
+        """Somebody waits for all that is announced: look now, and for a moment leave nothing to
+        gather.
+        """
         with self._changed:
-            if not self._is_hurried():
-                self._changed.notify_all()
+            is_first = not self._is_hurried()
             self._hurried_time = time.monotonic()
+            if is_first:
+                self._rung.set()
+                self._changed.notify_all()
 
     def run(self) -> None:
         """Look, whatever goes away meanwhile."""
@@ -114,10 +120,20 @@ class Watch:
             while not self._stopping.is_set():
                 # Before the look: who rings while it is under way is heard the next time.
                 self._rung.clear()
+                is_busy = time.monotonic() - last_event < 2 * BUSY_RING_SECONDS
                 if self.note(outbox.newest(connection, self._streams)):
                     last_event = time.monotonic()
                 if self._hears_rings:
-                    if self._rung.wait(POLL_SECONDS_MAX) and not self._is_hurried():
-                        self._stopping.wait(RING_SECONDS)
+                    if self._rung.wait(POLL_SECONDS_MAX):
+                        self._let_gather(BUSY_RING_SECONDS if is_busy else RING_SECONDS)
                 else:
                     self._stopping.wait(pause_seconds(time.monotonic() - last_event))
+
+    def _let_gather(self, seconds: float) -> None:
+        """Leave alone what was rung for, unless somebody waits for it."""
+
+        def is_over() -> bool:
+            return self._stopping.is_set() or self._is_hurried()
+
+        with self._changed:
+            self._changed.wait_for(is_over, seconds)

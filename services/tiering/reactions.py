@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import events_pb2 as ledger_events
 from loyalty.ledger.v1 import ledger_pb2, point_of_sale_pb2
@@ -13,12 +14,19 @@ from plumbing.v1 import envelope_pb2
 from sqlalchemy import Connection
 
 from services.plumbing.inbox import gather
-from services.plumbing.reactions import Database, apply
+from services.plumbing.reactions import Database, apply, concerned_by
 from services.tiering import events
 from services.tiering.domain.calendar import to_day
 from services.tiering.metrics import DOCUMENTS_APPLIED, MERGES_APPLIED
 from services.tiering.storage.activity import Movement
-from services.tiering.usecases.apply import Heard, apply_movements, attach_wallet, enrol_member
+from services.tiering.usecases.apply import (
+    Attached,
+    Enrolled,
+    Heard,
+    apply_movements,
+    attach_wallets,
+    enrol_members,
+)
 from services.tiering.usecases.merge import erase_member, merge_members, undo_merge
 
 MICROS_PER_DAY = 86_400_000_000
@@ -72,6 +80,15 @@ NOT_COUNTED = frozenset(
 )
 
 
+def counts(data: bytes) -> bool:
+    """Whether an EntriesPosted tells of anything that a tier measures, or cannot be read."""
+    try:
+        documents = ledger_events.EntriesPosted.FromString(data).documents
+    except DecodeError:
+        return True
+    return any(posted.type not in NOT_COUNTED for posted in documents)
+
+
 def heard(documents: Sequence[ledger_events.PostedDocument]) -> Heard:
     return Heard(
         [movement(posted) for posted in documents],
@@ -89,6 +106,7 @@ class TieringReactions:
     name = "tiering"
     database = Database()
 
+    @concerned_by(counts)
     @event_handler("ledger", "loyalty.ledger.v1.EntriesPosted")  # type: ignore[untyped-decorator]
     def entries_posted(self, envelope: bytes) -> None:
         with apply(
@@ -99,24 +117,28 @@ class TieringReactions:
                 counted = [posted for posted in event.documents if posted.type not in NOT_COUNTED]
                 if counted:
                     gather(connection, count, heard(counted))
-                DOCUMENTS_APPLIED.inc(len(event.documents))
+                DOCUMENTS_APPLIED.inc(len(counted))
 
     @event_handler("ledger", "loyalty.ledger.v1.WalletAttached")  # type: ignore[untyped-decorator]
     def wallet_attached(self, envelope: bytes) -> None:
-        with apply(self.database, self.name, envelope, ledger_events.WalletAttached) as received:
+        with apply(
+            self.database, self.name, envelope, ledger_events.WalletAttached, gathers=True
+        ) as received:
             if received:
                 connection, event = received
-                attached = envelope_pb2.Envelope.FromString(envelope).time
-                attach_wallet(
-                    connection, event.wallet, member_id_of(event.member), day=day_of(attached)
-                )
+                day = day_of(envelope_pb2.Envelope.FromString(envelope).time)
+                attached = Attached(event.wallet, member_id_of(event.member), day)
+                gather(connection, attach_wallets, attached)
 
     @event_handler("members", "loyalty.members.v1.MemberEnrolled")  # type: ignore[untyped-decorator]
     def member_enrolled(self, envelope: bytes) -> None:
-        with apply(self.database, self.name, envelope, members_events.MemberEnrolled) as received:
+        with apply(
+            self.database, self.name, envelope, members_events.MemberEnrolled, gathers=True
+        ) as received:
             if received:
                 connection, event = received
-                enrol_member(connection, member_id_of(event.member), day=day_of(event.enrol_time))
+                enrolled = Enrolled(member_id_of(event.member), day_of(event.enrol_time))
+                gather(connection, enrol_members, enrolled)
 
     @event_handler("members", "loyalty.members.v1.MembersMerged")  # type: ignore[untyped-decorator]
     def members_merged(self, envelope: bytes) -> None:

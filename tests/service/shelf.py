@@ -24,18 +24,25 @@ from sqlalchemy import Engine
 
 from services.plumbing import database, delivery, inbox, outbox, telemetry
 from services.plumbing.database import engine, transaction
-from services.plumbing.embedded_bus import Consumer, EmbeddedBus, Source
+from services.plumbing.embedded_bus import Consumer, EmbeddedBus
 from services.plumbing.outbox import Event
-from services.plumbing.reactions import Database, apply
+from services.plumbing.reactions import Database, apply, concerned_by
+from services.plumbing.stream_delivery import Source
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CARD_ISSUED = "loyalty.members.v1.CardIssued"
 # An event with it cannot be taken, until the table of cures says that it can.
 POISON = "poison"
+# A card with it in its token is of no concern to the shelf.
+DULL = "dull"
 SHELF_TABLES = """
     CREATE TABLE shelf (
         id int GENERATED ALWAYS AS IDENTITY, member text NOT NULL, token text NOT NULL);
     CREATE TABLE cures (token text)"""
+
+
+def is_interesting(data: bytes) -> bool:
+    return DULL.encode() not in data
 
 
 class Shelf:
@@ -44,6 +51,7 @@ class Shelf:
     name = "shelf"
     database = Database()
 
+    @concerned_by(is_interesting)
     @event_handler("members", CARD_ISSUED)  # type: ignore[untyped-decorator]
     def card_issued(self, envelope: bytes) -> None:
         with apply(self.database, self.name, envelope, events_pb2.CardIssued) as received:

@@ -155,6 +155,14 @@ def test_events_nobody_reacts_to_are_passed_over(town: Town) -> None:
     assert not any(event_id.startswith("other-") for event_id in town.parked())
 
 
+def test_events_of_no_concern_are_passed_over_without_a_note(town: Town) -> None:
+    events = town.issue("dull-1", "card-1", "dull-2", "card-2", member="members/calm")
+    wait_until(lambda: town.kept("members/calm") == ["card-1", "card-2"])
+    with transaction(town.shelf) as connection:
+        noted = set(connection.exec_driver_sql("SELECT event_id FROM inbox").scalars())
+    assert noted & {event.id for event in events} == {events[1].id, events[3].id}
+
+
 def test_what_was_announced_while_nothing_ran_is_caught_up_with(runtime: Runtime) -> None:
     town = runtime.town
     runtime.stop()

@@ -12,6 +12,7 @@ from loyalty.ledger.v1 import events_pb2 as announced
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 
 from services.ledger import events
+from services.ledger.reactions import member_id_of
 from services.ledger.storage import directory
 from services.ledger.usecases import attach
 from services.plumbing import outbox
@@ -275,6 +276,40 @@ async def test_a_card_given_a_wallet_by_a_till_just_now_keeps_it_when_it_is_atta
     answer = await shop.record(sale(card))
     assert wallet_of(answer.sale) == f"wallets/{made.wallet_id}"
     assert (await shop.wallet(wallet_name(member))).available == 10
+
+
+async def test_cards_heard_of_together_are_issued_as_one_after_the_other(shop: Shop) -> None:
+    fresh, twice, sold, shared, late = (new_member() for _ in range(5))
+    cards = [new_card() for _ in range(5)]
+    provisional = wallet_of((await shop.record(sale(cards[3]))).sale)
+    told = [
+        *((fresh, cards[0]), (twice, cards[1]), (twice, cards[2])),
+        *((sold, cards[3]), (shared, cards[4]), (late, cards[4])),
+    ]
+    news: list[attach.Enrolled | attach.Issued] = [
+        *(attach.Enrolled(member_id_of(member), datetime.now(UTC)) for member, _ in told),
+        *(attach.Issued(member_id_of(member), card) for member, card in told),
+    ]
+    pool = engine(shop.database_url, pool_size=1)
+    with transaction(pool) as connection:
+        now = datetime.now(UTC)
+        attach.welcome(connection, news, now=now, announce=events.wallet_attached)
+        known = directory.find_cards(connection, cards)
+        owned = {
+            member: directory.wallets_of_member(connection, member_id_of(member))
+            for member, _ in told
+        }
+    pool.dispose()
+    assert owned[fresh] == [known[cards[0]].wallet_id]
+    assert owned[twice] == [known[cards[1]].wallet_id] == [known[cards[2]].wallet_id]
+    assert [f"wallets/{wallet}" for wallet in owned[sold]] == [provisional]
+    assert len(owned[shared]) == 1
+    # Issued anew it credits whom it was given to last.
+    assert owned[late] == [known[cards[4]].wallet_id] != owned[shared]
+    assert all(card.known for card in known.values())
+    for member in (fresh, twice, sold):
+        found = await shop.wallet(wallet_name(member))
+        assert (found.member, found.available) == (member, 10 if member == sold else 0)
 
 
 async def test_of_wallets_attached_at_once_the_first_stays_the_first(shop: Shop) -> None:

@@ -13,12 +13,14 @@ from sqlalchemy import Connection, create_engine
 
 from services.plumbing import doorbell, inbox, outbox
 from services.plumbing.database import transaction
-from services.plumbing.embedded_bus import Pace
+from services.plumbing.delivery import CursorMoved, Deliverer
+from services.plumbing.embedded_bus import Consumer, Container, Pace, declared, instantiate
 from services.plumbing.embedded_postgres import PostgresServer
 from services.plumbing.outbox import Event
+from services.plumbing.stream_delivery import Source, StreamDelivery
 from services.plumbing.watching import Watch, pause_seconds
 from tests.service.databases import Databases
-from tests.service.shelf import NOW, Town, build, card_issued, embedded_bus
+from tests.service.shelf import NOW, Shelf, Town, build, card_issued, embedded_bus
 from tests.service.waiting import wait_until
 
 
@@ -332,6 +334,37 @@ def test_a_running_bus_notices_that_its_cursor_was_moved_back(quiet_town: Town) 
         assert quiet_town.parked() == {}
     finally:
         bus.stop()
+
+
+def test_a_cursor_that_others_moved_is_not_moved_back_by_who_goes_on(quiet_town: Town) -> None:
+    consumer = Consumer(Shelf, quiet_town.shelf, {"DATABASE_URL": quiet_town.shelf_url})
+    container = Container(consumer)
+    service, providers = instantiate(consumer, container)
+    deliverer = Deliverer("shelf", quiet_town.shelf, lambda _: False)
+    source = Source("members", quiet_town.members, ["public"])
+    delivery = StreamDelivery(deliverer, source, "public", declared(service))
+    quiet_town.issue("card-1")
+    assert delivery.deliver_some() == 1
+    with transaction(quiet_town.shelf) as connection:
+        inbox.rewind(connection, consumer="shelf", source="members")
+    for token in ("dull", "card-2"):
+        quiet_town.issue(token)
+        with pytest.raises(CursorMoved):
+            delivery.deliver_some(goes_on=True)
+    assert quiet_town.kept() == ["card-1"]
+    assert position(quiet_town) == 0
+    assert delivery.deliver_some() == 3
+    assert quiet_town.kept() == ["card-1", "card-2"]
+    assert delivery.deliver_some(goes_on=True) == 0
+    assert position(quiet_town) == 3
+    with transaction(quiet_town.shelf) as connection:
+        connection.exec_driver_sql("DELETE FROM inbox_cursors")
+    quiet_town.issue("card-3")
+    with pytest.raises(CursorMoved):
+        delivery.deliver_some(goes_on=True)
+    assert quiet_town.kept() == ["card-1", "card-2"]
+    for provider in providers:
+        provider.stop()
 
 
 @pytest.mark.parametrize(

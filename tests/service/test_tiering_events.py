@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from uuid import UUID
 
 import psycopg2.extensions
 import psycopg2.extras
@@ -12,6 +13,8 @@ from loyalty.members.v1 import events_pb2 as members_events
 from loyalty.tiering.v1 import rules_pb2
 from plumbing.v1 import envelope_pb2
 
+from services.plumbing.database import transaction
+from services.tiering.usecases.apply import Attached, attach_wallets
 from tests.service.contents import contents
 from tests.service.tiering_calls import (
     RETURN,
@@ -122,6 +125,23 @@ async def test_a_wallet_keeps_its_first_owner(tiering: Tiering) -> None:
     tiering.attach(1, member(2))
     tiering.post(Posted(1, "2017-01-01", 10))
     assert tiering.rows("SELECT member FROM activity") == [(1,)]
+
+
+def test_wallets_attached_together_go_to_whom_each_was_attached_to_first(
+    tiering: Tiering,
+) -> None:
+    tiering.join(1)
+    tiering.post(Posted(2, "2017-01-01", 20), Posted(3, "2017-01-01", 30))
+    told = [(1, 2), (2, 2), (3, 3), (2, 3)]
+    attached = [Attached(wallet, UUID(member(number)[8:]), 17_167) for wallet, number in told]
+    with transaction(tiering.database) as connection:
+        attach_wallets(connection, attached)
+    assert tiering.rows(
+        "SELECT wallets.wallet, member_id::text FROM wallets JOIN members ON number = member"
+        " ORDER BY wallet"
+    ) == [(number, member(number)[8:]) for number in (1, 2, 3)]
+    assert tiering.rows("SELECT points FROM activity ORDER BY points") == [(20,), (30,)]
+    assert tiering.rows("SELECT count(*) FROM waiting_activity") == [(0,)]
 
 
 async def test_another_day_of_enrolment_counts_from_the_beginning(tiering: Tiering) -> None:

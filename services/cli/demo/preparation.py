@@ -16,8 +16,8 @@ from services.cli.demo.failure import ReplayError
 from services.cli.demo.requests import SaleEncoder
 
 BATCH_SALES_MAX = 100
-# About 40 MB of requests; enough that the tills never wait for the encoding.
-PREPARED_DAYS_MAX = 100
+# About 150 MB of requests: the year is encoded while households enrol, not while tills sell.
+PREPARED_DAYS_MAX = 400
 WAIT_SECONDS_MAX = 60.0
 DAY = timedelta(days=1)
 

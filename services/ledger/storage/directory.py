@@ -1,6 +1,6 @@
 """Which wallet a card credits, and whose wallets are whose. Lies outside the shards."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from services.ledger.domain.documents import CardState
 from services.ledger.storage.merges import CLOSURE
 from services.plumbing.database import array, text_array
+from services.plumbing.prepared import Statement
 
 # A server hears of a changed card here and forgets what it knew of it.
 CHANNEL = "ledger_cards"
@@ -18,6 +19,17 @@ CHANNEL = "ledger_cards"
 MERGING_CLASS = 7_106
 # What is kept of the token of an erased member's card.
 FORGOTTEN = "sha256((SELECT secret FROM public.card_secrets) || convert_to({}, 'UTF8'))"
+COUNTING = Statement(
+    "wallets_counting",
+    "uuid[], uuid[]",
+    # Most members were never merged, and following merges takes several times as long.
+    "SELECT number, wallet_id, EXISTS (SELECT FROM merged_members WHERE source_id = member_id"
+    "  AND undo_time IS NULL) OR EXISTS (SELECT FROM merged_members WHERE target_id = member_id"
+    "  AND undo_time IS NULL), EXISTS (SELECT FROM shared_moves"
+    "  WHERE shared_moves.request_id = asked.request_id)"
+    " FROM unnest($1, $2) WITH ORDINALITY AS asked (member_id, request_id, number)"
+    " LEFT JOIN wallet_owners USING (member_id) ORDER BY number, attach_time, wallet_id",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +77,13 @@ def add_unknown_cards(connection: Connection, tokens: Sequence[str]) -> dict[str
     return find_cards(connection, tokens)
 
 
-def note_member(connection: Connection, member_id: str, enrol_time: datetime) -> None:
+def note_members(connection: Connection, enrol_times: Mapping[str, datetime]) -> None:
+    # In order: two that note the same members must not wait for each other.
+    ids = sorted(enrol_times)
     connection.exec_driver_sql(
-        "INSERT INTO members (member_id, enrol_time) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-        (member_id, enrol_time),
+        "INSERT INTO members (member_id, enrol_time)"
+        " SELECT * FROM unnest(%s::uuid[], %s::timestamptz[]) ON CONFLICT DO NOTHING",
+        (array(ids), text_array(enrol_times[member_id].isoformat() for member_id in ids)),
     )
 
 
@@ -101,19 +116,10 @@ def holding_of(connection: Connection, member_id: str) -> Counting:
 
 def holdings_of(connection: Connection, asked: Sequence[tuple[str, str | None]]) -> list[Counting]:
     """What counts for members, in their order; each with the request that is at hand, if one is."""
-    rows = connection.exec_driver_sql(
-        # Most members were never merged, and following merges takes several times as long.
-        "SELECT number, wallet_id, EXISTS (SELECT FROM merged_members WHERE source_id = member_id"
-        "  AND undo_time IS NULL) OR EXISTS (SELECT FROM merged_members WHERE target_id = member_id"
-        "  AND undo_time IS NULL), EXISTS (SELECT FROM shared_moves"
-        "  WHERE shared_moves.request_id = asked.request_id)"
-        " FROM unnest(%s::uuid[], %s::uuid[]) WITH ORDINALITY"
-        "  AS asked (member_id, request_id, number) LEFT JOIN wallet_owners USING (member_id)"
-        " ORDER BY number, attach_time, wallet_id",
-        (
-            array(member_id for member_id, _ in asked),
-            array(request_id or "NULL" for _, request_id in asked),
-        ),
+    rows = COUNTING.run(
+        connection,
+        array(member_id for member_id, _ in asked),
+        array(request_id or "NULL" for _, request_id in asked),
     )
     found: list[Counting] = []
     for number, of_member in groupby(rows, key=itemgetter(0)):
@@ -203,30 +209,51 @@ def lock_members(connection: Connection, member_ids: Sequence[str]) -> None:
 
 def next_wallet(connection: Connection) -> int:
     """The id of a wallet that nobody has."""
-    found: int = connection.exec_driver_sql("SELECT nextval('wallet_ids')").scalar_one()
-    return found
+    return next_wallets(connection, 1)[0]
+
+
+def next_wallets(connection: Connection, count: int) -> list[int]:
+    rows = connection.exec_driver_sql(
+        "SELECT nextval('wallet_ids') FROM generate_series(1, %s)", (count,)
+    )
+    return sorted(rows.scalars())
 
 
 def own(connection: Connection, wallet_id: int, member_id: str) -> None:
     """Give a wallet to a member, after those the member has."""
+    own_each(connection, [(wallet_id, member_id)])
+
+
+def own_each(connection: Connection, wallets: Sequence[tuple[int, str]]) -> None:
+    """The same of several wallets, each with its member."""
     connection.exec_driver_sql(
         # Not the transaction's time: one that waited for the member's lock began before its like.
         "INSERT INTO wallet_owners (wallet_id, member_id, attach_time)"
-        " VALUES (%s, %s, clock_timestamp()) ON CONFLICT (wallet_id) DO NOTHING",
-        (wallet_id, member_id),
+        " SELECT wallet, member, clock_timestamp()"
+        " FROM unnest(%s::bigint[], %s::uuid[]) AS given (wallet, member)"
+        " ON CONFLICT (wallet_id) DO NOTHING",
+        (array(wallet for wallet, _ in wallets), array(member for _, member in wallets)),
     )
 
 
 def add_card(connection: Connection, token: str, wallet_id: int) -> bool:
     """Let a card that is not there yet credit a member's wallet; whether it was not there."""
-    added = connection.exec_driver_sql(
-        "INSERT INTO cards (card_token, wallet_id, state, known) VALUES (%s, %s, %s, true)"
-        " ON CONFLICT DO NOTHING",
-        (token, wallet_id, CardState.ACTIVE.value),
+    return bool(add_cards(connection, {token: wallet_id}))
+
+
+def add_cards(connection: Connection, wallets: Mapping[str, int]) -> set[str]:
+    """Let cards credit members' wallets, unless they are there already; which were not."""
+    # In token order: two that insert the same cards the other way round would deadlock.
+    tokens = sorted(wallets)
+    rows = connection.exec_driver_sql(
+        "WITH added AS (INSERT INTO cards (card_token, wallet_id, state, known)"
+        f" SELECT token, wallet, {CardState.ACTIVE.value}, true"
+        " FROM unnest(%s::text[], %s::bigint[]) WITH ORDINALITY AS given (token, wallet, nth)"
+        " ORDER BY nth ON CONFLICT DO NOTHING RETURNING card_token)"
+        f" SELECT card_token, pg_notify('{CHANNEL}', card_token) FROM added",
+        (text_array(tokens), array(wallets[token] for token in tokens)),
     )
-    if added.rowcount:
-        announce(connection, token)
-    return bool(added.rowcount)
+    return {row[0] for row in rows}
 
 
 def put_card(connection: Connection, token: str, wallet_id: int, state: CardState) -> None:

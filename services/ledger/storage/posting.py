@@ -95,13 +95,20 @@ def lock_wallets(
     return {row[0]: WalletState(*row) for row in rows}
 
 
-def note_enrolment(connection: Connection, schema: str, wallet_id: int, member_id: str) -> None:
-    """Let a wallet know when its member enrolled: some points expire by that."""
+def note_enrolments(
+    connection: Connection, schema: str, wallets: Sequence[tuple[int, str]]
+) -> None:
+    """Let wallets, each with its member, know when the members enrolled: some points expire by
+    that.
+    """
     connection.exec_driver_sql(
         f"INSERT INTO {schema}.wallets (wallet_id, enrol_date)"
-        " SELECT %s, (enrol_time AT TIME ZONE 'UTC')::date FROM public.members WHERE member_id = %s"
+        " SELECT wallet, (enrol_time AT TIME ZONE 'UTC')::date"
+        " FROM unnest(%s::bigint[], %s::uuid[]) AS owned (wallet, member)"
+        # In id order, as committers lock them.
+        " JOIN public.members ON member_id = member ORDER BY wallet"
         " ON CONFLICT (wallet_id) DO UPDATE SET enrol_date = excluded.enrol_date",
-        (wallet_id, member_id),
+        (array(wallet for wallet, _ in wallets), array(member for _, member in wallets)),
     )
 
 

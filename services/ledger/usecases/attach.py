@@ -1,12 +1,13 @@
 """Cards and wallets of members, as `members` tells of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
 from services.ledger.domain.documents import CardState
-from services.ledger.storage import directory, merges, posting, shards
+from services.ledger.storage import directory, merges, posting
 from services.ledger.usecases import tiers, together
 from services.plumbing import outbox
 from services.plumbing.database import transaction
@@ -14,8 +15,65 @@ from services.plumbing.database import transaction
 AnnounceWallet = Callable[[int, str, datetime], outbox.Event]
 
 
-def note_member(connection: Connection, member_id: str, enrol_time: datetime) -> None:
-    directory.note_member(connection, member_id, enrol_time)
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A member is one since then."""
+
+    member_id: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A member was given a card."""
+
+    member_id: str
+    token: str
+
+
+def welcome(
+    connection: Connection,
+    news: Sequence[Enrolled | Issued],
+    *,
+    now: datetime,
+    announce: AnnounceWallet,
+) -> None:
+    """Note members, and let their cards credit them: together those of whom nothing was known, one
+    by one in their order the others.
+    """
+    enrolled = [each for each in reversed(news) if isinstance(each, Enrolled)]
+    if enrolled:
+        directory.note_members(connection, {each.member_id: each.time for each in enrolled})
+    issued = [each for each in news if isinstance(each, Issued)]
+    done = _issue_first_cards(connection, issued, now=now, announce=announce)
+    for each in issued:
+        if each not in done:
+            issue_card(connection, each.member_id, each.token, now=now, announce=announce)
+
+
+def _issue_first_cards(
+    connection: Connection, issued: Sequence[Issued], *, now: datetime, announce: AnnounceWallet
+) -> set[Issued]:
+    """Let cards that nobody knows credit members who have no wallet. Returns which did."""
+    of_members = {each.member_id: each for each in reversed(issued)}
+    of_tokens = {each.token: each for each in reversed(issued)}
+    if len(of_members) < 2:
+        return set()
+    members = list(of_members)
+    directory.lock_members(connection, members)
+    owning = {member for _, member in directory.wallets_of_members(connection, members)}
+    first = [
+        each
+        for member, each in of_members.items()
+        if member not in owning and of_tokens[each.token] is each
+    ]
+    wallets = dict(zip(first, directory.next_wallets(connection, len(first)), strict=True))
+    added = directory.add_cards(connection, {each.token: wallets[each] for each in first})
+    done = [each for each in first if each.token in added]
+    if done:
+        owned = [(wallets[each], each.member_id) for each in done]
+        own(connection, owned, now=now, announce=announce)
+    return set(done)
 
 
 def first_wallet(
@@ -28,7 +86,7 @@ def first_wallet(
         if owned:
             return owned[0]
         wallet_id = directory.next_wallet(connection)
-        own(connection, wallet_id, member_id, now=now, announce=announce)
+        own(connection, [(wallet_id, member_id)], now=now, announce=announce)
         return wallet_id
 
 
@@ -57,26 +115,27 @@ def issue_card(
             wallet_id = card.wallet_id
         directory.put_card(connection, token, wallet_id, CardState.ACTIVE)
     if wallet_id not in owned:
-        own(connection, wallet_id, member_id, now=now, announce=announce)
+        own(connection, [(wallet_id, member_id)], now=now, announce=announce)
 
 
 def own(
     connection: Connection,
-    wallet_id: int,
-    member_id: str,
+    wallets: Sequence[tuple[int, str]],
     *,
     now: datetime,
     announce: AnnounceWallet,
 ) -> None:
-    """Give a wallet to a member, whose tiers count for it from now on, and who may be blocked."""
-    directory.own(connection, wallet_id, member_id)
-    where = shards.schema(shards.shard_of(wallet_id, shards.count(connection)))
-    posting.note_enrolment(connection, where, wallet_id, member_id)
-    counting = merges.root_of(connection, member_id)
-    tiers.copy_to_wallets(connection, [(wallet_id, counting)])
-    if merges.blocked_among(connection, [member_id]):
-        together.mark_wallets(connection, [(wallet_id, True)])
-    outbox.append(connection, "public", [announce(wallet_id, member_id, now)])
+    """Give wallets to members, whose tiers count for them from now on, and who may be blocked."""
+    directory.own_each(connection, wallets)
+    for schema, owned in together.by_schema(connection, wallets).items():
+        posting.note_enrolments(connection, schema, owned)
+    members = [member_id for _, member_id in wallets]
+    roots = merges.roots_of(connection, members)
+    tiers.copy_to_wallets(connection, [(wallet, roots[member_id]) for wallet, member_id in wallets])
+    if blocked := merges.blocked_among(connection, members):
+        marked = [(wallet, True) for wallet, member_id in wallets if member_id in blocked]
+        together.mark_wallets(connection, marked)
+    outbox.append(connection, "public", [announce(*owned, now) for owned in wallets])
 
 
 def replace_card(

@@ -105,20 +105,21 @@ class Tiers(tiering_pb2_grpc.TierServiceServicer):
         self, request: tiering_pb2.CloseDayRequest, _context: object
     ) -> tiering_pb2.CloseDayResponse:
         day = read_day(request.day, field="day")
-        closed_days = await self._work.run(
+        found, closed_days = await self._work.run(
             close.close_day, day, announcer=self._announcer, now=self._clock()
         )
         DAYS_CLOSED.inc(closed_days)
-        closed, documents = await self._work.run(close.read_day, day)
-        return tiering_pb2.CloseDayResponse(day=messages.business_day(day, closed, documents))
+        return tiering_pb2.CloseDayResponse(
+            day=messages.business_day(day, found.closed, found.documents)
+        )
 
     async def GetDay(
         self, request: tiering_pb2.GetDayRequest, _context: object
     ) -> tiering_pb2.GetDayResponse:
         day = read_day(request.day, field="day")
-        closed, documents = await self._work.run(close.read_day, day)
+        found = await self._work.run(close.read_day, day)
         first_open_day = await self._work.run(close.first_open_day)
         return tiering_pb2.GetDayResponse(
-            day=messages.business_day(day, closed, documents),
+            day=messages.business_day(day, found.closed, found.documents),
             first_open_day=messages.optional_day(first_open_day),
         )

@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import Connection
 
 from services.plumbing.database import array
@@ -14,8 +16,7 @@ COLUMNS = "day, points, spend_minor, visits, base_points, base_points_before"
 TYPES = ("int", "bigint", "bigint", "int", "bigint", "bigint")
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(msgspec.Struct, frozen=True):
     """What one document added to a day of a wallet's owner. Points are qualifying points."""
 
     wallet: int
@@ -52,23 +53,48 @@ def add(connection: Connection, movements: Sequence[Movement], owners: Mapping[i
             rows.append((slice_of(owner.member), owner.member, origin, *movement.amounts()))
             changed.add((owner.member, movement.day))
     documents = Counter(movement.day for movement in movements)
-    into = f"activity (slice, member, origin, {COLUMNS})"
-    _insert(connection, into, ("smallint", "int", "int", *TYPES), rows)
-    _insert(connection, f"waiting_activity (wallet, {COLUMNS})", ("bigint", *TYPES), waiting)
-    _insert(connection, "changed_days (member, day)", ("int", "int"), sorted(changed))
+    # By slices: the database looks for the part of the table a row belongs to when it changes.
+    rows.sort(key=itemgetter(0, 1))
     _insert(
-        connection, "applied_documents (day, documents)", ("int", "int"), sorted(documents.items())
+        connection,
+        Rows(
+            f"activity (slice, member, origin, {COLUMNS})", ("smallint", "int", "int", *TYPES), rows
+        ),
+        Rows(f"waiting_activity (wallet, {COLUMNS})", ("bigint", *TYPES), waiting),
+        Rows("changed_days (member, day)", ("int", "int"), sorted(changed)),
+        Rows("applied_documents (day, documents)", ("int", "int"), sorted(documents.items())),
     )
 
 
-def _insert(
-    connection: Connection, into: str, types: Sequence[str], rows: Sequence[tuple[object, ...]]
-) -> None:
-    """Insert rows, if there are any. Not by COPY, which a green connection cannot do."""
-    if rows:
-        columns = ", ".join(f"%s::{kind}[]" for kind in types)
-        values = tuple(array(column) for column in zip(*rows, strict=True))
-        connection.exec_driver_sql(f"INSERT INTO {into} SELECT * FROM unnest({columns})", values)
+class Rows(NamedTuple):
+    """New rows of a table with its columns, "table (a, b)"."""
+
+    into: str
+    types: Sequence[str]
+    rows: Sequence[tuple[object, ...]]
+
+
+def _insert(connection: Connection, *tables: Rows) -> None:
+    """Insert rows, if there are any, at once. Not by COPY, which a green connection cannot do."""
+    statements: list[str] = []
+    values: list[str] = []
+    for into, types, rows in tables:
+        if rows:
+            columns = ", ".join(f"%s::{kind}[]" for kind in types)
+            statements.append(f"INSERT INTO {into} SELECT * FROM unnest({columns})")
+            values += [array(column) for column in zip(*rows, strict=True)]
+    if statements:
+        connection.exec_driver_sql(";".join(statements), tuple(values))
+
+
+def waiting_among(connection: Connection, wallets: Sequence[int]) -> list[int]:
+    """Which of these wallets did anything before they had an owner."""
+    rows = connection.exec_driver_sql(
+        "SELECT wallet FROM unnest(%s::bigint[]) AS wallet"
+        " WHERE EXISTS (SELECT FROM waiting_activity w WHERE w.wallet = wallet.wallet)",
+        (array(wallets),),
+    )
+    return list(rows.scalars())
 
 
 def claim_waiting(connection: Connection, wallet: int, owner: Owner) -> None:
@@ -98,7 +124,7 @@ def documents_of(connection: Connection, day: int) -> int:
 def touch(connection: Connection, numbers: Sequence[int], day: int) -> None:
     """Have members evaluated anew at the next close, from a day on."""
     rows = [(number, day) for number in numbers]
-    _insert(connection, "changed_days (member, day)", ("int", "int"), rows)
+    _insert(connection, Rows("changed_days (member, day)", ("int", "int"), rows))
 
 
 def take_changed(connection: Connection, through: int) -> dict[int, int]:
@@ -107,8 +133,9 @@ def take_changed(connection: Connection, through: int) -> dict[int, int]:
     What changed of a merged member has changed of whom they are now.
     """
     rows = connection.exec_driver_sql(
-        "WITH taken AS (DELETE FROM changed_days WHERE day <= %s RETURNING member, day)"
-        " SELECT coalesce(root, number), min(day) FROM taken JOIN members ON number = member"
+        "WITH taken AS (DELETE FROM changed_days WHERE day <= %s RETURNING member, day),"
+        " first AS (SELECT member, min(day) AS day FROM taken GROUP BY member)"
+        " SELECT coalesce(root, number), min(day) FROM first JOIN members ON number = member"
         " GROUP BY 1",
         (through,),
     )

@@ -7,11 +7,11 @@ from contextlib import closing
 from typing import Any
 
 import numpy as np
-import psycopg2.extensions
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from services.plumbing.database import driver_errors
+from services.plumbing.prepared import BY_INDEX_ONLY, Statement
 
 # The binary format of COPY, as PostgreSQL's manual gives it: a signature, flags and the length of
 # an extension; then a count of fields and, for each field, its length and its bytes; at last a
@@ -21,14 +21,16 @@ TRAILER_BYTES = 2
 
 Columns = Mapping[str, NDArray[Any]]
 
+BY_INDEX = ";".join(f"SET LOCAL {name} = {value}" for name, value in BY_INDEX_ONLY.items())
+BY_SIZE = ";".join(f"SET LOCAL {name} = on" for name in BY_INDEX_ONLY if name.startswith("enable_"))
+
 
 def copy_columns(connection: Connection, query: str, types: Mapping[str, str]) -> Columns:
-    """The rows of a query, which has no null in it.
+    """The rows of a query, which has no null in it. Not for a green connection, which cannot do
+    COPY.
 
     types names each of its columns and says how it is stored: "i2", "i4" or "i8".
     """
-    if psycopg2.extensions.get_wait_callback() is not None:
-        return _select_columns(connection, query, types)
     fields: list[tuple[str, str]] = [("fields", ">i2")]
     for name, kind in types.items():
         fields += [(f"length of {name}", ">i4"), (name, f">{kind}")]
@@ -41,6 +43,34 @@ def copy_columns(connection: Connection, query: str, types: Mapping[str, str]) -
     return {name: rows[name].astype(np.dtype(kind)) for name, kind in types.items()}
 
 
+def packed(types: Mapping[str, str]) -> str:
+    """What selects columns each packed into one value for all rows, as `run_packed` reads them."""
+    return ", ".join(f"string_agg(int{kind[1]}send({name}), '')" for name, kind in types.items())
+
+
+def run_packed(
+    connection: Connection, statement: Statement, types: Mapping[str, str], *values: object
+) -> Columns:
+    """The rows of a statement that selects these types `packed`; no value is null."""
+    ((*found,),) = statement.run(connection, *values)
+    return {
+        name: np.frombuffer(b"" if column is None else column, f">{kind}").astype(kind)
+        for (name, kind), column in zip(types.items(), found, strict=True)
+    }
+
+
+def plan_by_index(connection: Connection) -> None:
+    """From now on in the transaction look up rows by their keys, and plan no prepared statement
+    anew: few members are looked up, of however many, and the planner's guess is worth nothing.
+    """
+    connection.exec_driver_sql(BY_INDEX)
+
+
+def plan_by_size(connection: Connection) -> None:
+    """From now on in the transaction read as suits the size of a table."""
+    connection.exec_driver_sql(BY_SIZE)
+
+
 def copy_packed_columns(
     connection: Connection, source: str, types: Mapping[str, str], *, by: str
 ) -> Columns:
@@ -49,8 +79,7 @@ def copy_packed_columns(
     The server packs the values of a column into one for all rows with the same `by`, an int: a row
     of its own costs the driver ten times what is in it. Not for a green connection.
     """
-    packed = ", ".join(f"string_agg(int{kind[1]}send({name}), '')" for name, kind in types.items())
-    data = _copy(connection, f"SELECT {by}, {packed} FROM {source} GROUP BY {by}")
+    data = _copy(connection, f"SELECT {by}, {packed(types)} FROM {source} GROUP BY {by}")
     groups = list(_fields(data, 1 + len(types)))
     columns = {
         name: np.frombuffer(b"".join([group[place] for group in groups]), f">{kind}").astype(kind)
@@ -74,15 +103,6 @@ def _fields(data: memoryview, count: int) -> Iterator[list[memoryview]]:
             row.append(data[place : place + length])
             place += length
         yield row
-
-
-def _select_columns(connection: Connection, query: str, types: Mapping[str, str]) -> Columns:
-    """The same on a green connection, which cannot do COPY; for few rows."""
-    rows = connection.exec_driver_sql(query).all()
-    return {
-        name: np.array([row[place] for row in rows], kind)
-        for place, (name, kind) in enumerate(types.items())
-    }
 
 
 def literal(values: Sequence[int] | NDArray[Any]) -> str:

@@ -7,12 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from services.plumbing.prepared import Statement
 from services.tiering.domain.columns import NEVER, Assignments, Int32s, Int64s, MemberDays
 from services.tiering.domain.rules import Measure
-from services.tiering.storage.columns import Columns, copy_columns, copy_packed_columns, literal
+from services.tiering.storage.columns import (
+    Columns,
+    copy_columns,
+    copy_packed_columns,
+    literal,
+    packed,
+    plan_by_index,
+    plan_by_size,
+    run_packed,
+)
 
-# With plain keys and few rows each, the planner's guess at how many there are is worth nothing.
-BY_INDEX = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
 SUMMED_COLUMNS = {
     "member": "i4",
     "day": "i4",
@@ -21,6 +29,24 @@ SUMMED_COLUMNS = {
     "visits": "i4",
 }
 ACTIVITY_COLUMNS = SUMMED_COLUMNS | {"base_points": "i8", "base_points_before": "i8"}
+PEOPLE_COLUMNS = {"number": "i4", "enrolled": "i4"}
+# A statement looks its members up one by one, whatever the planner thinks of tables that are still
+# small.
+ROWS = Statement(
+    "activity_of",
+    "int[], int[], int[]",
+    f"SELECT {packed(SUMMED_COLUMNS)}"
+    " FROM unnest($1, $2, $3) AS wanted (number, from_day, before_day) CROSS JOIN LATERAL"
+    " (SELECT * FROM activity WHERE slice = mod(number, 32)::smallint AND member = number"
+    "  AND day >= from_day AND day < before_day OFFSET 0) AS found",
+)
+PEOPLE = Statement(
+    "people",
+    "int[]",
+    f"SELECT {packed(PEOPLE_COLUMNS)} FROM unnest($1) AS wanted CROSS JOIN LATERAL"
+    " (SELECT number, coalesce(enrol_day, heard_day) AS enrolled FROM members"
+    "  WHERE number = wanted LIMIT 1) AS found",
+)
 
 MEASURED = {Measure.POINTS: "points", Measure.SPEND: "spend_minor", Measure.VISITS: "visits"}
 
@@ -43,13 +69,8 @@ def of_members(connection: Connection, group_id: int, numbers: Int32s, *, from_d
 
 
 def with_rows(connection: Connection, group_id: int, numbers: Int32s, rows: Columns) -> History:
-    """The same of rows that were read already."""
-    people = copy_columns(
-        connection,
-        "SELECT number, coalesce(enrol_day, heard_day) AS enrolled FROM members"
-        f" WHERE number = ANY('{literal(numbers)}'::int[]) ORDER BY number",
-        {"number": "i4", "enrolled": "i4"},
-    )
+    """The same of rows that were read already. Numbers are sorted."""
+    people = run_packed(connection, PEOPLE, PEOPLE_COLUMNS, literal(numbers))
     return _history(connection, group_id, rows, people)
 
 
@@ -57,18 +78,9 @@ def rows_of(
     connection: Connection, numbers: Int32s, from_days: Int32s, before_days: Int32s
 ) -> Columns:
     """The rows of members, each from a day on and before another."""
-    ranges = ", ".join(
-        f"'{literal(column)}'::int[]" for column in (numbers, from_days, before_days)
-    )
-    connection.exec_driver_sql(BY_INDEX)
-    return copy_columns(
-        connection,
-        f"SELECT {', '.join('activity.' + name for name in SUMMED_COLUMNS)}"
-        f" FROM unnest({ranges}) AS wanted (number, from_day, before_day) JOIN activity"
-        " ON slice = mod(wanted.number, 32)::smallint AND member = wanted.number"
-        " AND day >= from_day AND day < before_day",
-        SUMMED_COLUMNS,
-    )
+    plan_by_index(connection)
+    ranges = [literal(column) for column in (numbers, from_days, before_days)]
+    return run_packed(connection, ROWS, SUMMED_COLUMNS, *ranges)
 
 
 def of_slice(
@@ -83,6 +95,7 @@ def of_slice(
 
     Measures that are not named are zero.
     """
+    plan_by_size(connection)
     left_out = {"day", *(MEASURED[measure] for measure in Measure if measure not in measures)}
     rows = copy_packed_columns(
         connection,
@@ -94,7 +107,7 @@ def of_slice(
         connection,
         "SELECT number, coalesce(enrol_day, heard_day) AS enrolled FROM members"
         f" WHERE slice = {number} AND root IS NULL ORDER BY number",
-        {"number": "i4", "enrolled": "i4"},
+        PEOPLE_COLUMNS,
     )
     return _history(connection, group_id, rows, people)
 

@@ -1,14 +1,15 @@
 """Members by their short numbers, and whose a wallet is."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import Connection
 
-from services.plumbing.database import array, text_array
+from services.plumbing.database import array
+from services.plumbing.prepared import Statement
 from services.tiering.domain.columns import LONG_AGO
-from services.tiering.storage.slices import slice_of
+from services.tiering.storage.slices import SLICES
 
 
 def number_of(connection: Connection, member_id: UUID, *, heard_day: int) -> int:
@@ -38,18 +39,25 @@ def numbers_of(
     connection: Connection, member_ids: Collection[UUID], *, heard_day: int
 ) -> list[int]:
     """Numbers of members, given where there is none yet."""
-    ids = text_array(sorted(str(member_id) for member_id in member_ids))
+    return sorted(numbered(connection, dict.fromkeys(member_ids, heard_day)).values())
+
+
+def numbered(connection: Connection, heard_days: Mapping[UUID, int]) -> dict[UUID, int]:
+    """The number of each member; those whom nobody mentioned before that day get the next."""
+    # In order: two that note the same members must not wait for each other.
+    ids = sorted(heard_days)
     connection.exec_driver_sql(
         "INSERT INTO members (member_id, heard_day)"
-        " SELECT given, %s FROM unnest(%s::uuid[]) AS given"
-        " WHERE NOT EXISTS (SELECT FROM members WHERE member_id = given) ORDER BY given"
+        " SELECT given, day FROM unnest(%s::uuid[], %s::int[]) WITH ORDINALITY"
+        "  AS heard (given, day, nth)"
+        " WHERE NOT EXISTS (SELECT FROM members WHERE member_id = given) ORDER BY nth"
         " ON CONFLICT DO NOTHING",
-        (heard_day, ids),
+        (array(ids), array(heard_days[member_id] for member_id in ids)),
     )
     rows = connection.exec_driver_sql(
-        "SELECT number FROM members WHERE member_id = ANY(%s::uuid[]) ORDER BY number", (ids,)
+        "SELECT member_id, number FROM members WHERE member_id = ANY(%s::uuid[])", (array(ids),)
     )
-    return list(rows.scalars())
+    return {row[0]: row[1] for row in rows}
 
 
 def ids_of(connection: Connection, numbers: Sequence[int]) -> dict[int, UUID]:
@@ -73,27 +81,44 @@ def slices(connection: Connection) -> list[int]:
     return list(rows.scalars())
 
 
-def enrol(connection: Connection, member_id: UUID, enrol_day: int) -> None:
-    """Note when a member enrolled; where that is news, they are evaluated from the beginning."""
-    number = number_of(connection, member_id, heard_day=enrol_day)
+def enrol(connection: Connection, enrol_days: Mapping[UUID, int]) -> None:
+    """Note when members enrolled; of whom that is news, they are evaluated from the beginning."""
+    numbers = numbered(connection, enrol_days)
     changed = connection.exec_driver_sql(
-        "UPDATE members SET enrol_day = %s WHERE number = %s AND enrol_day IS DISTINCT FROM %s",
-        (enrol_day, number, enrol_day),
+        "UPDATE members SET enrol_day = day FROM unnest(%s::int[], %s::int[]) AS told (given, day)"
+        " WHERE number = given AND enrol_day IS DISTINCT FROM day RETURNING number",
+        (array(numbers.values()), array(enrol_days[member_id] for member_id in numbers)),
     )
-    if changed.rowcount:
-        connection.exec_driver_sql(
-            "INSERT INTO changed_days (member, day) SELECT %s, %s WHERE EXISTS"
-            " (SELECT FROM activity WHERE slice = %s AND member = %s)",
-            (number, LONG_AGO, slice_of(number), number),
-        )
+    connection.exec_driver_sql(
+        "INSERT INTO changed_days (member, day) SELECT given, %s FROM unnest(%s::int[]) AS given"
+        " WHERE EXISTS (SELECT FROM activity"
+        f"  WHERE slice = mod(given, {SLICES})::smallint AND member = given)",
+        (LONG_AGO, array(changed.scalars())),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(msgspec.Struct, frozen=True):
     """For whom a wallet counts; origin is whose it is where that is another, merged into them."""
 
     member: int
     origin: int | None = None
+
+
+# One by one, whatever the planner thinks of tables that are still small.
+OWNERS = Statement(
+    "owners",
+    "bigint[]",
+    "SELECT wallet, member, root FROM unnest($1) AS wanted CROSS JOIN LATERAL"
+    " (SELECT wallet, member FROM wallets WHERE wallet = wanted LIMIT 1) AS owned"
+    " CROSS JOIN LATERAL (SELECT root FROM members WHERE number = member LIMIT 1) AS owner",
+)
+LOCKED_OWNERS = Statement(
+    "locked_owners",
+    "bigint[]",
+    "SELECT wallet, member, root FROM wallets LEFT JOIN LATERAL"
+    " (SELECT root FROM members WHERE number = member LIMIT 1) AS owner ON true"
+    " WHERE wallet = ANY($1) ORDER BY wallet FOR SHARE OF wallets",
+)
 
 
 def owners(connection: Connection, wallets: Collection[int]) -> Mapping[int, Owner]:
@@ -101,7 +126,7 @@ def owners(connection: Connection, wallets: Collection[int]) -> Mapping[int, Own
 
     The others belong to nobody until the connection's transaction ends.
     """
-    found = _owners(connection, wallets, "")
+    found = _owners(connection, wallets, OWNERS)
     if len(found) < len(wallets):
         without = [wallet for wallet in wallets if wallet not in found]
         connection.exec_driver_sql(
@@ -110,28 +135,29 @@ def owners(connection: Connection, wallets: Collection[int]) -> Mapping[int, Own
             " ORDER BY given ON CONFLICT DO NOTHING",
             (array(without),),
         )
-        found |= _owners(connection, without, " ORDER BY wallet FOR SHARE OF wallets")
+        found |= _owners(connection, without, LOCKED_OWNERS)
     return found
 
 
-def _owners(connection: Connection, wallets: Collection[int], clauses: str) -> dict[int, Owner]:
-    rows = connection.exec_driver_sql(
-        "SELECT wallet, member, root FROM wallets LEFT JOIN members ON number = member"
-        " WHERE wallet = ANY(%s::bigint[])" + clauses,
-        (array(wallets),),
-    )
+def _owners(
+    connection: Connection, wallets: Collection[int], statement: Statement
+) -> dict[int, Owner]:
     return {
         wallet: Owner(member) if root is None else Owner(root, member)
-        for wallet, member, root in rows
+        for wallet, member, root in statement.run(connection, array(wallets))
         if member is not None
     }
 
 
-def own(connection: Connection, wallet: int, number: int) -> bool:
-    """Give a wallet to a member; False where it has an owner already."""
+def own(connection: Connection, owners: Mapping[int, int]) -> list[int]:
+    """Give wallets to members, by their numbers; which had no owner yet and were given."""
+    wallets = sorted(owners)
     given = connection.exec_driver_sql(
-        "INSERT INTO wallets (wallet, member) VALUES (%s, %s) ON CONFLICT (wallet)"
-        " DO UPDATE SET member = excluded.member WHERE wallets.member IS NULL",
-        (wallet, number),
+        # In order: two that note the same wallets must not wait for each other.
+        "INSERT INTO wallets (wallet, member) SELECT wallet, member"
+        " FROM unnest(%s::bigint[], %s::int[]) AS given (wallet, member) ORDER BY wallet"
+        " ON CONFLICT (wallet)"
+        " DO UPDATE SET member = excluded.member WHERE wallets.member IS NULL RETURNING wallet",
+        (array(wallets), array(owners[wallet] for wallet in wallets)),
     )
-    return bool(given.rowcount)
+    return list(given.scalars())

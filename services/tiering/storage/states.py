@@ -5,8 +5,9 @@ from dataclasses import fields, replace
 import numpy as np
 from sqlalchemy import Connection
 
+from services.plumbing.prepared import Statement
 from services.tiering.domain.columns import Int32s, MemberStates, new_states
-from services.tiering.storage.columns import copy_columns, literal
+from services.tiering.storage.columns import copy_columns, literal, packed, run_packed
 
 SQL_TYPES = {"int8": "smallint", "int32": "int", "int64": "bigint"}
 STORED = {"smallint": "i2", "int": "i4", "bigint": "i8"}
@@ -17,16 +18,18 @@ TYPES = {
     if field.name != "enrolled"
 }
 NAMES = ", ".join(TYPES)
+COLUMNS = {"member": "i4", **{name: STORED[kind] for name, kind in TYPES.items()}}
+READ = Statement(
+    "states_of",
+    "smallint, int[]",
+    f"SELECT {packed(COLUMNS)} FROM unnest($2) AS wanted CROSS JOIN LATERAL"
+    " (SELECT * FROM states WHERE group_id = $1 AND member = wanted LIMIT 1) AS found",
+)
 
 
 def read(connection: Connection, group_id: int, numbers: Int32s, enrolled: Int32s) -> MemberStates:
     """The states of members, whose numbers are sorted; who has none is as members begin."""
-    rows = copy_columns(
-        connection,
-        f"SELECT member, {NAMES} FROM states WHERE group_id = {group_id}"
-        f" AND member = ANY('{literal(numbers)}'::int[])",
-        {"member": "i4", **{name: STORED[kind] for name, kind in TYPES.items()}},
-    )
+    rows = run_packed(connection, READ, COLUMNS, group_id, literal(numbers))
     place = np.searchsorted(numbers, rows["member"])
     states = new_states(enrolled)
     filled = {}

@@ -6,14 +6,30 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection
 
+from services.plumbing.prepared import Statement
 from services.tiering.domain.columns import NEVER, Int32s, Int64s, MemberDays
 from services.tiering.domain.rules import Measure, Window
 from services.tiering.domain.sums import first_day_counted
 from services.tiering.storage import histories
-from services.tiering.storage.columns import Columns, copy_columns, literal
+from services.tiering.storage.columns import Columns, literal, packed, plan_by_index, run_packed
 
 COLUMNS = {Measure.POINTS: "points", Measure.SPEND: "spend_minor", Measure.VISITS: "visits"}
 NAMES = ", ".join(COLUMNS.values())
+KEPT_COLUMNS = {"member": "i4", "day": "i4", **dict.fromkeys(COLUMNS.values(), "i8")}
+KEPT = Statement(
+    "window_sums_of",
+    "smallint, int[]",
+    f"SELECT {packed(KEPT_COLUMNS)} FROM unnest($2) AS wanted CROSS JOIN LATERAL"
+    " (SELECT * FROM window_sums WHERE group_id = $1 AND member = wanted LIMIT 1) AS kept",
+)
+KEEP = Statement(
+    "keep_window_sums",
+    "smallint, int, int[], bigint[], bigint[], bigint[]",
+    f"INSERT INTO window_sums (group_id, member, day, {NAMES}) SELECT $1, member, $2, {NAMES}"
+    f" FROM unnest($3, $4, $5, $6) AS given (member, {NAMES})"
+    " ON CONFLICT (group_id, member) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in ("day", *COLUMNS.values())),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +45,8 @@ def read(connection: Connection, group_id: int, numbers: Int32s, window: Window,
     last close, less what has left the window since; the rows are those that came since. Of whom
     nothing is kept nothing is counted, and all rows of the window are there.
     """
-    kept = copy_columns(
-        connection,
-        f"SELECT member, day, {NAMES} FROM window_sums WHERE group_id = {group_id}"
-        f" AND member = ANY('{literal(numbers)}'::int[])",
-        {"member": "i4", "day": "i4", **dict.fromkeys(COLUMNS.values(), "i8")},
-    )
+    plan_by_index(connection)
+    kept = run_packed(connection, KEPT, KEPT_COLUMNS, group_id, literal(numbers))
     place = np.searchsorted(numbers, kept["member"])
     first = first_day_counted(window, day)
     from_days = np.full(len(numbers), first, np.int32)
@@ -77,13 +89,7 @@ def keep(
     lasting[counted.member[negative]] = False
     forget(connection, group_id, numbers[~lasting])
     lists = [literal(numbers[lasting]), *(literal(sums[measure][lasting]) for measure in COLUMNS)]
-    given = ", ".join(f"'{each}'::bigint[]" for each in lists)
-    changes = ", ".join(f"{name} = excluded.{name}" for name in ("day", *COLUMNS.values()))
-    connection.exec_driver_sql(
-        f"INSERT INTO window_sums (group_id, member, day, {NAMES})"
-        f" SELECT {group_id}, member, {day}, {NAMES} FROM unnest({given}) AS kept (member, {NAMES})"
-        f" ON CONFLICT (group_id, member) DO UPDATE SET {changes}"
-    )
+    KEEP.run(connection, group_id, day, *lists)
 
 
 def forget(connection: Connection, group_id: int, numbers: Int32s) -> None:

@@ -84,13 +84,32 @@ def _rise(
         )
 
 
-def attach_wallet(connection: Connection, wallet: int, member_id: UUID, *, day: int) -> None:
-    """Let a wallet's movements, past and to come, count for a member; the first owner stays."""
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A wallet belongs to a member from a day on."""
+
+    wallet: int
+    member_id: UUID
+    day: int
+
+
+def attach_wallets(connection: Connection, attached: Sequence[Attached]) -> None:
+    """Let wallets' movements, past and to come, count for members; the first owner stays."""
     merges.lock_out(connection)
-    number = members.number_of(connection, member_id, heard_day=day)
-    if members.own(connection, wallet, number):
-        activity.claim_waiting(connection, wallet, members.owners(connection, [wallet])[wallet])
+    first = {each.wallet: each for each in reversed(attached)}
+    days = {each.member_id: each.day for each in reversed(attached)}
+    numbers = members.numbered(connection, days)
+    owning = {wallet: numbers[each.member_id] for wallet, each in first.items()}
+    waiting = activity.waiting_among(connection, members.own(connection, owning))
+    for wallet, owner in members.owners(connection, waiting).items():
+        activity.claim_waiting(connection, wallet, owner)
 
 
-def enrol_member(connection: Connection, member_id: UUID, *, day: int) -> None:
-    members.enrol(connection, member_id, day)
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    member_id: UUID
+    day: int
+
+
+def enrol_members(connection: Connection, enrolled: Sequence[Enrolled]) -> None:
+    members.enrol(connection, {each.member_id: each.day for each in enrolled})

@@ -1,6 +1,7 @@
 """The close of business days."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,6 +12,7 @@ from services.tiering.domain.calendar import to_date, to_day
 from services.tiering.domain.columns import Cause
 from services.tiering.domain.refusals import DayNotOver, TooManyOpenDays
 from services.tiering.storage import activity, days, members, rule_sets, states, window_sums
+from services.tiering.storage.columns import plan_by_index
 from services.tiering.storage.days import ClosedDay
 from services.tiering.storage.rule_sets import Version
 from services.tiering.storage.slices import in_parts, numbers_of
@@ -23,8 +25,21 @@ PART = 20_000
 MICROS_PER_DAY = 86_400_000_000
 
 
-def close_day(database: Engine, day: int, *, announcer: Announcer, now: datetime) -> int:
-    """Close a day, after those before it that are open. Returns how many were closed.
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day's close, if it is closed, and how many documents of it were applied.
+
+    Closed are also the days before the first that was.
+    """
+
+    closed: ClosedDay | None
+    documents: int
+
+
+def close_day(
+    database: Engine, day: int, *, announcer: Announcer, now: datetime
+) -> tuple[Day, int]:
+    """Close a day, after those before it that are open. Returns it, and how many were closed.
 
     Refuses: DayNotOver, TooManyOpenDays.
     """
@@ -37,14 +52,13 @@ def close_day(database: Engine, day: int, *, announcer: Announcer, now: datetime
             following = _first_open(connection)
             if following is None:
                 following = day
-            if following > day:
-                return closed
             if day - following >= OPEN_DAYS_MAX:
                 raise TooManyOpenDays(day - following, OPEN_DAYS_MAX)
-            _close(connection, following, announcer, now)
-        closed += 1
-        if following == day:
-            return closed
+            if following <= day:
+                _close(connection, following, announcer, now)
+                closed += 1
+            if following >= day:
+                return _read(connection, day), closed
 
 
 def first_open_day(database: Engine) -> int | None:
@@ -66,6 +80,9 @@ def _groups(connection: Connection) -> list[int]:
 
 
 def _close(connection: Connection, day: int, announcer: Announcer, now: datetime) -> None:
+    # Of days that were closed and terms that ended the indexes keep what is dead for a while; only
+    # who goes along an index marks it, so that nobody reads it again.
+    plan_by_index(connection)
     changed = activity.take_changed(connection, day)
     count = 0
     for group in _groups(connection):
@@ -131,14 +148,14 @@ def take_over(
     return count
 
 
-def read_day(database: Engine, day: int) -> tuple[ClosedDay | None, int]:
-    """A day's close, if it is closed, and how many documents of it were applied.
-
-    Closed are also the days before the first that was.
-    """
+def read_day(database: Engine, day: int) -> Day:
     with transaction(database) as connection:
-        last = days.last_closed(connection)
-        found = days.read(connection, day)
-        if found is None and last is not None and day <= last:
-            found = ClosedDay(day, 0, None)
-        return found, activity.documents_of(connection, day)
+        return _read(connection, day)
+
+
+def _read(connection: Connection, day: int) -> Day:
+    last = days.last_closed(connection)
+    found = days.read(connection, day)
+    if found is None and last is not None and day <= last:
+        found = ClosedDay(day, 0, None)
+    return Day(found, activity.documents_of(connection, day))
