@@ -21,7 +21,7 @@ from services.plumbing.auth import Caller, TokenVerifier, set_caller
 from services.plumbing.database import database_is_away
 from services.plumbing.draining import CallsUnderWay
 from services.plumbing.telemetry import GRPC_HANDLED, GRPC_REFUSED, GRPC_SECONDS
-from services.plumbing.validation import Validation
+from services.plumbing.validation import ItemsToCheck, Validation
 
 log = logging.getLogger("grpc")
 
@@ -205,8 +205,11 @@ class _Call:
             if caller is None:
                 caller = await self._authenticate(token)
             set_caller(admit(caller, self._access))
-            self._validation.check(request, by_item=self._access.by_item)
-            response = await self._handle(request, context)
+            if self._access.by_item:
+                response = await self._handle_items(request, context)
+            else:
+                self._validation.check(request)
+                response = await self._handle(request, context)
         except asyncio.CancelledError:
             self._note(_loggable(request_id), started, grpc.StatusCode.CANCELLED, "CALLER_LEFT")
             raise
@@ -221,6 +224,14 @@ class _Call:
         self._note_answered(request_id, started)
         return response
 
+    async def _handle_items(self, request: Message, context: Context) -> Any:
+        """The request is checked where the method asks, which it must."""
+        items = ItemsToCheck(self._validation, request, self._access.by_item)
+        response = await self._handle(request, context)
+        if not items.checked:
+            raise RuntimeError(f"{self._method} does not ask which items are refused")
+        return response
+
     async def stream(self, request: Message, context: Context) -> AsyncIterator[Any]:
         """The same for a method that answers with a stream; a drain waits for its end."""
         started = time.perf_counter()
@@ -231,7 +242,7 @@ class _Call:
             if caller is None:
                 caller = await self._authenticate(token)
             set_caller(admit(caller, self._access))
-            self._validation.check(request, by_item=self._access.by_item)
+            self._validation.check(request)
             # Closed with this, so that a caller who leaves ends what was done for them.
             async with aclosing(self._handle(request, context)) as responses:
                 async for response in responses:
