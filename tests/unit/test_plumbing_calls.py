@@ -3,12 +3,13 @@
 import grpc
 import pytest
 from google.rpc import error_details_pb2
+from loyalty.ledger.v1 import point_of_sale_pb2
 from loyalty.members.v1 import members_pb2
 
 from services.plumbing import errors
 from services.plumbing.auth import Caller
 from services.plumbing.grpc_calls import Access, access_of, admit, status_of
-from services.plumbing.validation import Validation
+from services.plumbing.validation import ItemsToCheck, Validation, refused_items
 
 DOMAIN = "members.loyalty.example"
 
@@ -99,3 +100,21 @@ def test_every_wrong_field_is_listed_without_what_stands_in_it() -> None:
     assert fields[:2] == ["request_id", "given_name"]
     assert {"preferences[k]", "consents[0].purpose", "consents[0].time"} <= set(fields)
     assert "4111" not in repr(refusal.value.violations) + refusal.value.message
+
+
+def test_items_are_checked_when_their_method_asks_for_them() -> None:
+    request = point_of_sale_pb2.BatchRecordSalesRequest(
+        requests=[point_of_sale_pb2.RecordSaleRequest()]
+    )
+    items = ItemsToCheck(Validation(), request, "requests")
+    assert not items.checked
+    assert [refusal.reason for refusal in refused_items().values()] == ["INVALID_REQUEST"]
+    assert items.checked
+
+
+def test_what_is_wrong_beside_the_items_refuses_the_request() -> None:
+    items = ItemsToCheck(Validation(), point_of_sale_pb2.BatchRecordSalesRequest(), "requests")
+    with pytest.raises(errors.Invalid) as refusal:
+        items.refused()
+    assert refusal.value.violations[0].field == "requests"
+    assert not items.checked
