@@ -19,6 +19,7 @@ from services.ledger.domain.documents import Command, Document
 from services.ledger.usecases.post import Answer, open_shard, post
 from services.plumbing import work_process
 from services.plumbing.database import engine
+from services.plumbing.prepared import BY_INDEX_ONLY
 from services.plumbing.settling import GIVE_UP_SECONDS, RETRY_SECONDS, CommitUnknown, settle
 from services.plumbing.telemetry import start_logging
 from services.plumbing.work_process import WorkerLost, WorkProcess
@@ -26,15 +27,6 @@ from services.plumbing.work_process import WorkerLost, WorkProcess
 # A batch makes tens of thousands of objects without a cycle among them; looking for cycles every
 # 700 of them took 7 % of a batch.
 COLLECT_AFTER = (50_000, 20, 20)
-# A batch looks up a few hundred rows by their keys, in tables whose statistics are always behind:
-# a plan that reads a whole table would be right for the first thousand sales and ruin the next
-# million.
-BY_INDEX_ONLY = {
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
 
 Answers = Sequence[Answer | Exception]
 

@@ -36,7 +36,6 @@ from services.ledger.adjusting import Adjusting, ApprovedProposals
 from services.ledger.card_cache import CardCache
 from services.ledger.card_lookups import CardLookups
 from services.ledger.committing import (
-    BY_INDEX_ONLY,
     COLLECT_AFTER,
     ProcessCommitter,
     ThreadCommitter,
@@ -75,6 +74,7 @@ from services.plumbing import grpc_server, outbox, telemetry
 from services.plumbing.auth import TokenVerifier
 from services.plumbing.config import AuthSettings, LogSettings, read
 from services.plumbing.database import engine, transaction
+from services.plumbing.prepared import BY_INDEX_ONLY
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 DOMAIN = "ledger.loyalty.example"

@@ -9,6 +9,7 @@ from services.plumbing.batch_session import BatchSession
 from services.plumbing.database import engine
 from services.plumbing.errors import DatabaseDown, Refused
 from services.plumbing.group_commit import GroupCommitter, QueueIsFull
+from services.plumbing.prepared import BY_INDEX_ONLY
 from services.plumbing.settling import CommitUnknown, settle
 from services.rewards.domain.refusals import QueueFull
 
@@ -16,13 +17,6 @@ BATCH_MAX = 200
 QUEUE_MAX = 4_000
 # A batch is a dozen statements, whatever is in it: it waits so long for others who would go along.
 LINGER_SECONDS = 0.05
-# A batch looks a few rows up by their keys, in tables whose statistics are always behind.
-BY_INDEX_ONLY = {
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
 
 Command = TypeVar("Command")
 Answer = TypeVar("Answer")
