@@ -12,7 +12,7 @@ from services.plumbing import outbox, telemetry
 from services.plumbing.config import LogSettings, read
 from services.plumbing.database import engine, transaction
 from services.plumbing.embedded_bus import Consumer, EmbeddedBus
-from services.plumbing.prepared import BY_INDEX_ONLY
+from services.plumbing.prepared import BY_KEY_ONLY
 from services.plumbing.stream_delivery import Source
 from services.rewards.reactions import RewardsReactions
 from services.tiering.reactions import TieringReactions
@@ -48,7 +48,7 @@ def wire(settings: BusSettings) -> EmbeddedBus:
     urls = {service.name: settings.database_url(service.name) for service in SERVICES}
     # What is interrupted by a connection that broke is done again soon.
     engines = {
-        name: engine(url, settings=BY_INDEX_ONLY, checks_first=False) for name, url in urls.items()
+        name: engine(url, settings=BY_KEY_ONLY, checks_first=False) for name, url in urls.items()
     }
     sources = []
     for name, source in engines.items():

@@ -16,11 +16,12 @@ PREPARED = "prepared"
 # that reads a whole table would be right for the first thousand and ruin the next million.
 BY_INDEX_ONLY = {
     "enable_seqscan": "off",
-    "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "plan_cache_mode": "force_generic_plan",
 }
+# The same for who asks for one key at a time, where a bitmap of one row is a detour.
+BY_KEY_ONLY = BY_INDEX_ONLY | {"enable_bitmapscan": "off"}
 
 Row = tuple[Any, ...]
 

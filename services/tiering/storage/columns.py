@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from services.plumbing.database import driver_errors
-from services.plumbing.prepared import BY_INDEX_ONLY, Statement
+from services.plumbing.prepared import BY_KEY_ONLY, Statement
 
 # The binary format of COPY, as PostgreSQL's manual gives it: a signature, flags and the length of
 # an extension; then a count of fields and, for each field, its length and its bytes; at last a
@@ -21,8 +21,8 @@ TRAILER_BYTES = 2
 
 Columns = Mapping[str, NDArray[Any]]
 
-BY_INDEX = ";".join(f"SET LOCAL {name} = {value}" for name, value in BY_INDEX_ONLY.items())
-BY_SIZE = ";".join(f"SET LOCAL {name} = on" for name in BY_INDEX_ONLY if name.startswith("enable_"))
+BY_INDEX = ";".join(f"SET LOCAL {name} = {value}" for name, value in BY_KEY_ONLY.items())
+BY_SIZE = ";".join(f"SET LOCAL {name} = on" for name in BY_KEY_ONLY if name.startswith("enable_"))
 
 
 def copy_columns(connection: Connection, query: str, types: Mapping[str, str]) -> Columns:
