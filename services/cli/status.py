@@ -21,6 +21,9 @@ from services.plumbing import bus_status, inbox, outbox
 from services.plumbing.bus_status import Lag
 from services.plumbing.database import engine
 
+# A process that is busy, or a machine that stalls for a second, is not down.
+PATIENCE_SECONDS = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessStatus:
@@ -118,9 +121,9 @@ def _process_status(
 def _probe(process: RunningProcess, platform: RunningPlatform) -> Callable[[], bool]:
     grpc_address, metrics_address = process.grpc_address, process.metrics_address
     if grpc_address is not None:
-        return lambda: probes.serves_grpc(grpc_address)
+        return lambda: probes.serves_grpc(grpc_address, timeout_seconds=PATIENCE_SECONDS)
     if metrics_address is not None:
-        return lambda: probes.serves_metrics(metrics_address)
+        return lambda: probes.serves_metrics(metrics_address, timeout_seconds=PATIENCE_SECONDS)
     return lambda: probes.serves_queries(platform.database_urls[SERVICES[0].name])
 
 
