@@ -12,7 +12,7 @@ from loadtests.bench.carrying import measure_catch_up, measure_lag
 from loadtests.bench.crew import crew_for
 from loadtests.bench.found import Found
 from loadtests.bench.keys import KEYS, NAMES, Contestant, Stage, needed
-from loadtests.bench.measurement import Measurement
+from loadtests.bench.measurement import Measurement, compare_growth
 from loadtests.bench.nightly import measure_night
 from loadtests.bench.plan import FULL, QUICK, Plan
 from loadtests.bench.previewing import TimeMachine
@@ -75,7 +75,14 @@ def _measure(
         settings = subject.settings()
         contestants = [contestant for contestant in Contestant if contestant in needs]
         measurement = Measurement(subject, crew, plan, progress.print)
-        return measurement.run(contestants, growth=Stage.GROWTH in needs), settings
+        found = measurement.run(contestants)
+        if Stage.GROWTH in needs:
+            # Side by side, so that a machine whose speed drifts meanwhile tells nothing.
+            progress.print("a fresh platform that stays empty")
+            with fresh_subject(plan.wallets) as fresh, crew_for(fresh) as others:
+                empty = Measurement(fresh, others, plan, progress.print)
+                compare_growth(empty, measurement, plan.rounds, found, progress.print)
+        return found, settings
 
 
 def _follow_events(

@@ -1,4 +1,4 @@
-"""The course of a measurement: rounds in turn, and before and after them the growth."""
+"""The course of a measurement: rounds in turn, then those of a grown ledger and an empty one."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -36,80 +36,74 @@ class Measurement:
         self._take_turn: Mapping[Contestant, Callable[[], Turn]] = {
             Contestant.ECHO: lambda: self._busy(Call.ECHO, UNARY_IN_FLIGHT),
             Contestant.SALE: lambda: self._busy(Call.SALE, UNARY_IN_FLIGHT),
-            Contestant.BULK: self._bulk,
+            Contestant.BULK: self.bulk,
             Contestant.NAIVE: self._transfers,
             Contestant.IDLE_ECHO: lambda: self._idle(Call.ECHO),
             Contestant.IDLE_SALE: lambda: self._idle(Call.SALE),
         }
 
-    def run(self, contestants: Sequence[Contestant], *, growth: bool) -> Found:
+    def run(self, contestants: Sequence[Contestant]) -> Found:
         """Measure. Refuses: Miscounted."""
         found = Found()
-        self._say(f"a first sale for each of {self._plan.wallets:,} wallets")
-        self._crew.record_first_sales(self._plan.wallets, in_flight=BULK_IN_FLIGHT)
-        if growth:
-            found.sales_when_empty = self._crew.sales_acknowledged
-            found.empty = self._growth_rounds()
+        self.record_first_sales()
         self._take_turns(contestants, found)
-        if growth:
-            self._grow()
-            found.sales_when_grown = self._crew.sales_acknowledged
-            found.grown = self._growth_rounds()
-        found.sales_recorded = self._counted()
+        found.sales_recorded = self.counted()
         return found
 
-    def _take_turns(self, contestants: Sequence[Contestant], found: Found) -> None:
-        if Contestant.NAIVE in contestants:
-            self._naive = NaiveLedger.beside(self._subject.database_url, wallets=self._plan.wallets)
-        if contestants:
-            self._settle()
-        for number in range(1, self._plan.rounds + 1):
-            for contestant in contestants:
-                turn = self._take_turn[contestant]()
-                found.turns.setdefault(contestant, []).append(turn)
-                self._say(f"round {number} {contestant}: {turn.sentence()}")
+    @property
+    def sales(self) -> int:
+        """How many were acknowledged so far."""
+        return self._crew.sales_acknowledged
 
-    def _settle(self) -> None:
+    def record_first_sales(self) -> None:
+        self._say(f"a first sale for each of {self._plan.wallets:,} wallets")
+        self._crew.record_first_sales(self._plan.wallets, in_flight=BULK_IN_FLIGHT)
+
+    def settle(self) -> None:
         """Let rounds start alike.
 
         After a checkpoint the log takes the whole of every page first touched, which would make
         the first round dearer than the rest; an unmeasured one takes that upon itself.
         """
         self._subject.settle()
-        self._bulk()
+        self.bulk()
 
-    def _growth_rounds(self) -> list[Turn]:
-        self._settle()
-        turns = []
-        for _ in range(self._plan.rounds):
-            turns.append(self._bulk())
-            sales = self._crew.sales_acknowledged
-            self._say(f"bulk after {sales:,} sales: {turns[-1].sentence()}")
-        return turns
-
-    def _grow(self) -> None:
+    def grow(self) -> None:
         """Record history through the same call, until there is as much as planned."""
         while (missing := self._plan.history_sales - self._crew.sales_acknowledged) > 0:
             calls = min(-(-missing // SALES_PER_CALL), HISTORY_CALLS_AT_ONCE)
             self._crew.record_batches(calls, in_flight=BULK_IN_FLIGHT)
             self._say(f"history: {self._crew.sales_acknowledged:,} sales")
 
-    def _counted(self) -> int:
+    def counted(self) -> int:
+        """How many sales are recorded. Refuses: Miscounted."""
         recorded, acknowledged = self._subject.sales(), self._crew.sales_acknowledged
         if recorded != acknowledged:
             raise Miscounted(f"{recorded:,} sales are recorded, {acknowledged:,} acknowledged")
         return recorded
 
-    def _busy(self, call: Call, in_flight: int) -> Turn:
-        done = self._round(call, in_flight, self._plan.seconds)
-        self._fastest[call] = max(self._fastest[call], done.calls_per_second)
-        return _turn(done, value=done.calls_per_second)
-
-    def _bulk(self) -> Turn:
+    def bulk(self) -> Turn:
+        """A round of large batches."""
         done = self._round(Call.BATCH, BULK_IN_FLIGHT, self._plan.seconds)
         self._fastest[Call.BATCH] = max(self._fastest[Call.BATCH], done.calls_per_second)
         sales_per_second = done.calls_per_second * SALES_PER_CALL
         return _turn(done, value=sales_per_second, units_per_second=sales_per_second)
+
+    def _take_turns(self, contestants: Sequence[Contestant], found: Found) -> None:
+        if Contestant.NAIVE in contestants:
+            self._naive = NaiveLedger.beside(self._subject.database_url, wallets=self._plan.wallets)
+        if contestants:
+            self.settle()
+        for number in range(1, self._plan.rounds + 1):
+            for contestant in contestants:
+                turn = self._take_turn[contestant]()
+                found.turns.setdefault(contestant, []).append(turn)
+                self._say(f"round {number} {contestant}: {turn.sentence()}")
+
+    def _busy(self, call: Call, in_flight: int) -> Turn:
+        done = self._round(call, in_flight, self._plan.seconds)
+        self._fastest[call] = max(self._fastest[call], done.calls_per_second)
+        return _turn(done, value=done.calls_per_second)
 
     def _idle(self, call: Call) -> Turn:
         done = self._round(call, 1, self._plan.idle_seconds)
@@ -125,6 +119,26 @@ class Measurement:
         before = self._crew.meter.sample()
         rate = self._naive.transfers_per_second(max(1, round(self._plan.seconds)))
         return Turn(rate, rate, between(before, self._crew.meter.sample()))
+
+
+def compare_growth(
+    empty: Measurement, grown: Measurement, rounds: int, found: Found, say: Say
+) -> None:
+    """Bulk rounds in turn, over an empty ledger and one grown by the planned history.
+
+    Refuses: Miscounted.
+    """
+    grown.grow()
+    empty.record_first_sales()
+    found.sales_when_empty, found.sales_when_grown = empty.sales, grown.sales
+    for measured in (empty, grown):
+        measured.settle()
+    for _ in range(rounds):
+        for measured, turns in ((empty, found.empty), (grown, found.grown)):
+            sales, turn = measured.sales, measured.bulk()
+            turns.append(turn)
+            say(f"bulk after {sales:,} sales: {turn.sentence()}")
+    found.sales_recorded = grown.counted()
 
 
 def _turn(done: Round, *, value: float, units_per_second: float | None = None) -> Turn:
