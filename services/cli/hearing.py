@@ -5,12 +5,16 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from services.plumbing import doorbell, inbox, outbox
-from services.plumbing.database import engine
+from services.plumbing.database import connection_was_lost, engine, looking
+from services.plumbing.prepared import BY_KEY_ONLY
 
 HEAR_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.002
+# Who is told of deliveries looks so often anyhow: what is told may get lost.
+TOLD_SECONDS_MAX = 0.01
 
 
 class NotHeard(Exception):  # noqa: N818 — an answer, not an accident
@@ -40,12 +44,9 @@ class Hearing:
         self._source = source
         self._bell = doorbell.bell_at(bus) if bus else None
         self._streams: list[str] = []
-        # Each look is one statement: a transaction around it costs several times as much.
-        self._consuming = engine(consumer_url, pool_size=1).execution_options(
-            isolation_level="AUTOCOMMIT"
-        )
-        self._announcing = engine(source_url, pool_size=1).execution_options(
-            isolation_level="AUTOCOMMIT"
+        self._consuming, self._announcing = (
+            engine(url, pool_size=1, settings=BY_KEY_ONLY, checks_first=False)
+            for url in (consumer_url, source_url)
         )
         self._database = str(self._announcing.url.database)
 
@@ -67,21 +68,37 @@ class Hearing:
     def wait(self) -> None:
         """Wait until all that is announced by now is applied. Refuses: NotHeard in the end."""
         deadline = time.monotonic() + self._seconds_max
+        try:
+            self._wait_until(deadline)
+        except DBAPIError as error:
+            if not connection_was_lost(error):
+                raise
+            # It may have broken long ago; the next ones are new.
+            self._wait_until(deadline)
+
+    def _wait_until(self, deadline: float) -> None:
         self._hurry()
-        with self._announcing.connect() as connection:
+        with looking(self._announcing) as connection:
             if not self._streams:
                 self._streams = outbox.streams(connection)
             waited_for = outbox.newest(connection, self._streams)
-        with self._consuming.connect() as connection:
+        with looking(self._consuming) as connection:
             while waited_for := self._not_heard(connection, waited_for):
                 if time.monotonic() > deadline:
                     raise NotHeard(f"{self._consumer} does not hear {self._source}; is the bus up?")
-                self._hurry()
-                time.sleep(self._poll_seconds)
+                self._pause()
 
     def _hurry(self) -> None:
         if self._bell is not None:
             doorbell.hurry(self._bell, self._database)
+
+    def _pause(self) -> None:
+        """Until something was delivered, as far as that is told, or it is time to look anyhow."""
+        if self._bell is None:
+            time.sleep(self._poll_seconds)
+        else:
+            doorbell.wait(self._bell, TOLD_SECONDS_MAX)
+            self._hurry()
 
     def _not_heard(self, connection: Connection, announced: dict[str, int]) -> dict[str, int]:
         heard = inbox.positions(connection, consumer=self._consumer, source=self._source)

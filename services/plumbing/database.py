@@ -35,6 +35,10 @@ def engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
+        # Nobody keeps any, and SQLAlchemy would ask the database for them with every connection.
+        use_native_hstore=False,
+        # The one used last knows tables and statements best.
+        pool_use_lifo=True,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
         pool_pre_ping=checks_first,
         # Statements' parameters carry personal data; errors, and so logs, must not.
@@ -69,6 +73,22 @@ def transaction(source: Engine) -> Iterator[Connection]:
         actions: dict[str, Callable[[], None]] = connection.info.pop(AFTER_COMMIT, {})
     for action in actions.values():
         action()
+
+
+@contextmanager
+def looking(source: Engine) -> Iterator[Connection]:
+    """A connection each of whose statements is a transaction of its own: a visible one around a
+    single look costs several times as much.
+    """
+    with source.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection
+        # The driver's own switch. SQLAlchemy's level AUTOCOMMIT ends in a statement each time.
+        driver.autocommit = True
+        try:
+            yield connection
+        finally:
+            if not driver.closed:
+                driver.autocommit = False
 
 
 def after_commit(connection: Connection, key: str, action: Callable[[], None]) -> None:

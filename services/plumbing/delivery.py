@@ -17,7 +17,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy import Engine
 
 from services.plumbing import inbox, outbox
-from services.plumbing.database import database_is_away, transaction
+from services.plumbing.database import database_is_away, looking, transaction
 from services.plumbing.inbox import Cursor
 
 log = logging.getLogger("bus")
@@ -166,7 +166,7 @@ class Deliverer:
 
         Each once: one that fails again is parked with its new error.
         """
-        with transaction(self.engine) as connection:
+        with looking(self.engine) as connection:
             asked = inbox.parked(connection, limit=REPLAYS_MAX, to_replay=True)
         mine = [each for each in asked if each.consumer == self.consumer]
         for each in mine:

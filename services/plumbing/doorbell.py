@@ -7,11 +7,14 @@ and then anyhow.
 
 import logging
 import os
+import select
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
+from typing import TypeAlias
 
 log = logging.getLogger("bus")
 
@@ -20,11 +23,12 @@ log = logging.getLogger("bus")
 # else it needs.
 VARIABLE = "BUS_DOORBELL"
 NAME_BYTES_MAX = 64
+Address: TypeAlias = tuple[str, int]
 # Stands before the name of a database whose events somebody is waiting for.
 HURRY = "!"
 
 
-def address_of(doorbell: str) -> tuple[str, int]:
+def address_of(doorbell: str) -> Address:
     host, _, port = doorbell.rpartition(":")
     return host, int(port)
 
@@ -59,9 +63,25 @@ def ring(database: str) -> None:
 
 
 def hurry(opened: socket.socket, database: str) -> None:
-    """Say that somebody waits for all that is announced in a database; in force for a moment."""
+    """Say that somebody waits for all that is announced in a database; in force for a moment, in
+    which each delivery is told here, too.
+    """
     with suppress(OSError):
         opened.send(f"{HURRY}{database}".encode()[:NAME_BYTES_MAX])
+
+
+def wait(opened: socket.socket, seconds_max: float) -> None:
+    """Wait until a delivery is told after a `hurry`, or for so long: what is told may get lost."""
+    told, _, _ = select.select([opened], [], [], seconds_max)
+    try:
+        while told:
+            opened.recv(NAME_BYTES_MAX)
+    except BlockingIOError:
+        # That was all.
+        return
+    except OSError:
+        # Nobody listens.
+        time.sleep(seconds_max)
 
 
 class Doorbell:
@@ -81,13 +101,21 @@ class Doorbell:
         host, port = self._socket.getsockname()
         return f"{host}:{port}"
 
-    def listen(self, on_ring: Callable[[str], None], stopping: threading.Event) -> None:
-        """Call on_ring with each database's name until told to stop, by `wake` at the latest."""
+    def listen(self, on_ring: Callable[[str, Address], None], stopping: threading.Event) -> None:
+        """Call on_ring with each database's name, and who rang, until told to stop, by `wake` at
+        the latest.
+        """
         with self._socket:
             while not stopping.is_set():
-                name = self._socket.recv(NAME_BYTES_MAX)
+                name, ringer = self._socket.recvfrom(NAME_BYTES_MAX)
                 if name:
-                    on_ring(name.decode(errors="replace"))
+                    on_ring(name.decode(errors="replace"), ringer)
+
+    def tell(self, ringers: Iterable[Address]) -> None:
+        """Tell who rang that something was delivered; they look for themselves what it was."""
+        for ringer in ringers:
+            with suppress(OSError):
+                self._socket.sendto(b"delivered", ringer)
 
     def wake(self) -> None:
         """Let who listens see whether to stop."""

@@ -21,17 +21,19 @@ from services.plumbing import housekeeping, outbox, outbox_metrics
 from services.plumbing.bus_status import StreamReplaced
 from services.plumbing.database import transaction
 from services.plumbing.delivery import CursorMoved, Deliverer, Reaction
-from services.plumbing.doorbell import HURRY, Doorbell
+from services.plumbing.doorbell import HURRY, Address, Doorbell
 from services.plumbing.stream_delivery import BATCH, Source, StreamDelivery
 from services.plumbing.watching import Watch
 
 log = logging.getLogger("bus")
 
 # Of a stream that is busy, events gather: a transaction for ten costs little more than one for a
-# single event, and the till is waiting for the same cores. One that falls quiet waits no longer.
-BUSY_PER_SECOND = 20.0
+# single event, and the till is waiting for the same cores. One that falls quiet waits no longer,
+# and one of lone events never did.
+BUSY_PER_SECOND = 5.0
+BUSY_SECONDS = 1.0
 GATHER_SECONDS_MAX = 0.4
-QUIET_SECONDS = 0.1
+QUIET_SECONDS = 0.15
 # What stands behind a gap is known and cannot be read yet.
 GAP_SECONDS = 0.003
 # A cursor may be moved by others; where nothing is new it is read so often.
@@ -94,16 +96,24 @@ def _find(reactions: Mapping[tuple[str, str], Reaction], source: str, kind: str)
 
 
 class Pace:
-    """How many events a second came between the last two deliveries of a stream."""
+    """Whether a stream is busy: by how many events a second came between two of its deliveries, and
+    for a moment longer.
+    """
 
     def __init__(self, now: float) -> None:
         self._last_time = now
-        self.is_busy = False
+        self._busy_until = now
 
     def note(self, events: int, now: float) -> None:
-        # What filled a whole batch is behind, and catches up.
         passed, self._last_time = now - self._last_time, now
-        self.is_busy = BUSY_PER_SECOND * passed < events < BATCH
+        if events >= BATCH:
+            # What filled a whole batch is behind, and catches up.
+            self._busy_until = now
+        elif events > max(BUSY_PER_SECOND * passed, 1.0):
+            self._busy_until = now + BUSY_SECONDS
+
+    def is_busy(self, now: float) -> bool:
+        return now < self._busy_until
 
 
 class EmbeddedBus:
@@ -188,9 +198,9 @@ class EmbeddedBus:
             watch.rely_on_rings()
             watches[source.engine.url.database] = watch
 
-        def on_ring(name: str) -> None:
+        def on_ring(name: str, ringer: Address) -> None:
             if (watch := watches.get(name.removeprefix(HURRY))) is not None:
-                watch.hurry() if name.startswith(HURRY) else watch.ring()
+                watch.hurry(ringer) if name.startswith(HURRY) else watch.ring()
 
         return partial(self._doorbell.listen, on_ring, self._stopping)
 
@@ -260,13 +270,15 @@ class EmbeddedBus:
         pace = Pace(time.monotonic())
         while not self._stopping.is_set():
             due = watch.wait(delivery.stream, delivery.reached, seconds_max=CURSOR_SECONDS)
-            if due and pace.is_busy:
+            if due and pace.is_busy(time.monotonic()):
                 watch.settle(
                     delivery.stream, quiet_seconds=QUIET_SECONDS, seconds_max=GATHER_SECONDS_MAX
                 )
             try:
-                # Where nothing is due the cursor is looked at: it may have been moved by others.
-                read = delivery.deliver_some(self._stopping.is_set, goes_on=due)
+                if not due and delivery.is_at_rest():
+                    read = 0
+                else:
+                    read = delivery.deliver_some(self._stopping.is_set, goes_on=due)
             except CursorMoved:
                 delivery.forget_origin()
             except StreamReplaced as refused:
@@ -279,5 +291,7 @@ class EmbeddedBus:
                 self._stopping.wait(1.0)
             else:
                 pace.note(read, time.monotonic())
+                if read and self._doorbell is not None:
+                    self._doorbell.tell(watch.waiting())
                 if due and not read:
                     self._stopping.wait(GAP_SECONDS)

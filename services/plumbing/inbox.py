@@ -72,6 +72,11 @@ CURSOR = Statement(
     "SELECT position, origin FROM inbox_cursors"
     " WHERE consumer = $1 AND source = $2 AND stream = $3",
 )
+POSITIONS = Statement(
+    "inbox_positions",
+    "text, text",
+    "SELECT stream, position FROM inbox_cursors WHERE consumer = $1 AND source = $2",
+)
 MOVE_CURSOR_FROM = Statement(
     "move_cursor_from",
     "text, text, text, bigint, text, bigint",
@@ -188,11 +193,7 @@ def cursor(connection: Connection, *, consumer: str, source: str, stream: str) -
 
 def positions(connection: Connection, *, consumer: str, source: str) -> dict[str, int]:
     """How far a consumer has read each stream of a source that it has read anything of."""
-    rows = connection.exec_driver_sql(
-        "SELECT stream, position FROM inbox_cursors WHERE consumer = %s AND source = %s",
-        (consumer, source),
-    )
-    return {row[0]: row[1] for row in rows}
+    return dict(POSITIONS.run(connection, consumer, source))
 
 
 def move_cursor(

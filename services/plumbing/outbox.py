@@ -6,13 +6,12 @@ after it. So events about a row that is locked stand in the order it was changed
 changed it and however long the others take to commit.
 """
 
+import hashlib
 import math
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Any
+from functools import cache, partial
 
 from psycopg2 import Binary
 from sqlalchemy import Connection, Engine
@@ -20,11 +19,12 @@ from sqlalchemy import Connection, Engine
 from services.plumbing import doorbell
 from services.plumbing.database import (
     after_commit,
+    array,
     database_is_away,
-    driver_errors,
+    text_array,
     transaction,
 )
-from services.plumbing.prepared import Statement
+from services.plumbing.prepared import Session, Statement
 
 # Where a reader stands who has read nothing yet.
 START = 0
@@ -117,17 +117,38 @@ def append(connection: Connection, schema: str, events: Sequence[Event]) -> None
     After whatever the events are about was locked.
     """
     if events:
-        connection.exec_driver_sql(*insertion(schema, events))
+        connection.exec_driver_sql(*_insertion(schema, events))
         database = str(connection.engine.url.database)
         after_commit(connection, f"ring {database}", partial(doorbell.ring, database))
 
 
-def insertion(schema: str, events: Sequence[Event]) -> tuple[str, tuple[object, ...]]:
-    """What announces events, with its values. Whoever commits it rings the doorbell."""
+def _insertion(schema: str, events: Sequence[Event]) -> tuple[str, tuple[object, ...]]:
     rows = ",".join(["(%s, %s, %s, %s, %s)"] * len(events))
     return (
         f"INSERT INTO {schema}.outbox (id, type, subject, time, data) VALUES {rows}",
         tuple(value for event in events for value in event_values(event)),
+    )
+
+
+@cache
+def _announcing(schema: str) -> Statement:
+    return Statement(
+        f"announce_in_{schema}",
+        "text[], text[], text[], timestamptz[], bytea[]",
+        f"INSERT INTO {schema}.outbox (id, type, subject, time, data)"
+        " SELECT * FROM unnest($1, $2, $3, $4, $5)",
+    )
+
+
+def announce_later(session: Session, schema: str, events: Sequence[Event]) -> None:
+    """Announce events along with what a batch runs next. Whoever commits it rings the doorbell."""
+    _announcing(schema).run_later(
+        session,
+        array(event.id for event in events),
+        array(event.type for event in events),
+        text_array(event.subject for event in events),
+        text_array(event.time.isoformat() for event in events),
+        text_array("\\x" + event.data.hex() for event in events),
     )
 
 
@@ -217,17 +238,21 @@ def newest(connection: Connection, schemas: Sequence[str]) -> dict[str, int]:
     """The last position of each outbox, be it behind a gap that may still be filled."""
     if not schemas:
         return {}
-    positions = ", ".join(f"(SELECT max(position) FROM {schema}.outbox)" for schema in schemas)
-    query = f"SELECT {positions}"
-    driver: Any = connection.connection
-    # Asked hundreds of times a second: all that SQLAlchemy adds costs more than the answer.
-    with closing(driver.cursor()) as cursor, driver_errors(connection, cursor, query):
-        cursor.execute(query)
-        row = cursor.fetchone()
+    (row,) = _newest(tuple(schemas)).run(connection, START)
     return {
         schema: START if position is None else position
         for schema, position in zip(schemas, row, strict=True)
     }
+
+
+@cache
+def _newest(schemas: tuple[str, ...]) -> Statement:
+    """Asked hundreds of times a second: planning it costs more than the answer."""
+    positions = ", ".join(
+        f"(SELECT max(position) FROM {schema}.outbox WHERE position > $1)" for schema in schemas
+    )
+    name = hashlib.sha256(positions.encode()).hexdigest()[:16]
+    return Statement(f"newest_{name}", "bigint", f"SELECT {positions}")
 
 
 def streams(connection: Connection) -> list[str]:

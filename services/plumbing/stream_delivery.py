@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from services.plumbing import inbox, outbox
 from services.plumbing.bus_status import StreamReplaced, is_replaced
-from services.plumbing.database import database_is_away
+from services.plumbing.database import database_is_away, looking
 from services.plumbing.delivery import (
     LAG_SECONDS,
     CursorMoved,
@@ -53,9 +53,6 @@ class StreamDelivery:
         self._stream = stream
         self._reactions = reactions
         self._reader = outbox.Reader(stream)
-        # Each look is one statement: a transaction around it costs several times as much.
-        self._announcing = source.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._consuming = deliverer.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._origin: str | None = None
         # How far it had got when it last read.
         self.reached = outbox.START
@@ -69,7 +66,7 @@ class StreamDelivery:
         return self._stream
 
     def cursor(self) -> Cursor:
-        with self._consuming.connect() as connection:
+        with looking(self._deliverer.engine) as connection:
             return inbox.cursor(connection, **self._place())
 
     def deliver_some(
@@ -85,7 +82,7 @@ class StreamDelivery:
             self.reached = at.position
         else:
             at = Cursor(self.reached, self._origin)
-        with self._announcing.connect() as connection:
+        with looking(self._source.engine) as connection:
             if self._origin is None:
                 self._origin = self._check_origin(connection, at)
             batch = self._reader.read(connection, at.position, limit=BATCH)
@@ -94,8 +91,18 @@ class StreamDelivery:
                 break
             self._deliver_part(batch[start : start + TOGETHER_MAX], told_to_stop)
         age = time.time() - batch[-1].event.time.timestamp() if batch else 0.0
-        LAG_SECONDS.labels(self._deliverer.consumer, self._source.name).set(max(age, 0.0))
+        self._note_age(age)
         return len(batch)
+
+    def is_at_rest(self) -> bool:
+        """Whether all that was delivered stays delivered: others may have moved the cursor."""
+        stays = self.cursor().position == self.reached
+        if stays:
+            self._note_age(0.0)
+        return stays
+
+    def _note_age(self, seconds: float) -> None:
+        LAG_SECONDS.labels(self._deliverer.consumer, self._source.name).set(max(seconds, 0.0))
 
     def forget_origin(self) -> None:
         """Look again which outbox it is: the database may be another after it was away."""
@@ -154,7 +161,7 @@ class StreamDelivery:
 
     def _move_cursor(self, at: Cursor, to: Cursor) -> None:
         """Refuses: CursorMoved."""
-        with self._consuming.connect() as connection:
+        with looking(self._deliverer.engine) as connection:
             if not inbox.move_cursor_from(connection, **self._place(), at=at, to=to):
                 raise CursorMoved
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Engine
 
 from services.plumbing import outbox
+from services.plumbing.database import looking
+from services.plumbing.doorbell import Address
 
 log = logging.getLogger("bus")
 
@@ -39,14 +41,14 @@ class Watch:
     def __init__(
         self, engine: Engine, streams: Sequence[str], *, stopping: threading.Event
     ) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = engine
         self._streams = streams
         self._stopping = stopping
         self._newest: dict[str, int] = {}
         self._changed_times: dict[str, float] = {}
         self._rung = threading.Event()
         self._hears_rings = False
-        self._hurried_time = -math.inf
+        self._hurried_times: dict[Address, float] = {}
         self._changed = threading.Condition()
 
     def wait(self, stream: str, position: int, *, seconds_max: float) -> bool:
@@ -85,21 +87,29 @@ class Watch:
         """From now on somebody rings whenever there may be news."""
         self._hears_rings = True
 
+    def waiting(self) -> list[Address]:
+        """Who waits for all that is announced."""
+        since = time.monotonic() - HURRY_SECONDS
+        return [who for who, last_time in self._hurried_times.items() if last_time > since]
+
     def _is_hurried(self) -> bool:
-        return time.monotonic() - self._hurried_time < HURRY_SECONDS
+        return bool(self._hurried_times and self.waiting())
 
     def ring(self) -> None:
         """Look soon."""
         self._rung.set()
 
-    def hurry(self) -> None:
+    def hurry(self, who: Address) -> None:
         """Somebody waits for all that is announced: look now, and for a moment leave nothing to
         gather.
         """
         with self._changed:
-            is_first = not self._is_hurried()
-            self._hurried_time = time.monotonic()
-            if is_first:
+            waiting = self.waiting()
+            # Of who waits no more nothing is kept.
+            self._hurried_times = {
+                each: self._hurried_times[each] for each in waiting if each != who
+            } | {who: time.monotonic()}
+            if not waiting:
                 self._rung.set()
                 self._changed.notify_all()
 
@@ -116,7 +126,7 @@ class Watch:
 
     def _look(self) -> None:
         last_event = -math.inf
-        with self._engine.connect() as connection:
+        with looking(self._engine) as connection:
             while not self._stopping.is_set():
                 # Before the look: who rings while it is under way is heard the next time.
                 self._rung.clear()

@@ -48,7 +48,7 @@ QUEUE_MAX = 4_000
 # Points that several wallets give take the ledger several commits; others need not wait for them.
 PATIENCE_SECONDS = 0.1
 # To wait for a call of fewer, so as to ask together later, would take longer than it saves.
-MANY = 8
+MANY = 2
 
 HOLD, CAPTURE = points_pb2.HoldPointsRequest, points_pb2.CapturePointsRequest
 Asked: TypeAlias = points_pb2.HoldPointsRequest | points_pb2.CapturePointsRequest

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -16,20 +17,29 @@ from services.rewards.domain.saga import Redemption
 from services.rewards.domain.vouchers import Use, Voucher
 
 SCHEMA = "public"
+# A redemption's names are written half a dozen times on its way; to spell an id takes microseconds.
+NAMES_KEPT = 2_000
 
 
 def reward_name(reward_id: str) -> str:
     return f"rewards/{reward_id}"
 
 
+@lru_cache(NAMES_KEPT)
 def member_name(member_id: UUID) -> str:
     return f"members/{member_id}"
 
 
 def voucher_name(voucher: Voucher) -> str:
-    return f"{member_name(voucher.member_id)}/vouchers/{voucher.id}"
+    return _voucher_name(voucher.member_id, voucher.id)
 
 
+@lru_cache(NAMES_KEPT)
+def _voucher_name(member_id: UUID, voucher_id: UUID) -> str:
+    return f"{member_name(member_id)}/vouchers/{voucher_id}"
+
+
+@lru_cache(NAMES_KEPT)
 def redemption_name(member_id: UUID, redemption_id: UUID) -> str:
     return f"{member_name(member_id)}/redemptions/{redemption_id}"
 
@@ -142,7 +152,7 @@ def voucher_of(redemption: Redemption) -> str:
     """The name of what a redemption became; empty where that is no voucher."""
     if redemption.voucher_id is None:
         return ""
-    return f"{member_name(redemption.member_id)}/vouchers/{redemption.voucher_id}"
+    return _voucher_name(redemption.member_id, redemption.voucher_id)
 
 
 def announce(connection: Connection, message: Message, *, subject: str, now: datetime) -> None:

@@ -24,7 +24,7 @@ log = logging.getLogger("redeeming")
 PATIENCE_SECONDS = 4.0
 LOOK_SECONDS = 0.05
 # With fewer under way a batch is small however long it waits for others.
-MANY = 12
+MANY = 4
 
 
 class Points(Protocol):

@@ -53,12 +53,14 @@ def test_a_bus_that_gathers_events_stops_doing_so_while_somebody_waits(
     monkeypatch.setattr(bus_module, "GATHER_SECONDS_MAX", 3_600.0)
     monkeypatch.setattr(bus_module, "CURSOR_SECONDS", 3_600.0)
     monkeypatch.setattr(bus_module, "BUSY_PER_SECOND", 0.0)
+    monkeypatch.setattr(bus_module, "BUSY_SECONDS", 3_600.0)
     bus = embedded_bus(quiet_town, doorbell="127.0.0.1:0")
-    bus.start()
     quiet_town.issue("card-1")
-    wait_until(lambda: quiet_town.kept() == ["card-1"])
     quiet_town.issue("card-2")
+    bus.start()
+    wait_until(lambda: quiet_town.kept() == ["card-1", "card-2"])
+    quiet_town.issue("card-3")
     with hearing(quiet_town, bus=bus.doorbell) as waiting:
         waiting.wait()
-    assert quiet_town.kept() == ["card-1", "card-2"]
+    assert quiet_town.kept() == ["card-1", "card-2", "card-3"]
     bus.stop()

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, create_engine
 from services.plumbing import doorbell, inbox, outbox
 from services.plumbing.database import transaction
 from services.plumbing.delivery import CursorMoved, Deliverer
-from services.plumbing.embedded_bus import Consumer, Container, Pace, declared, instantiate
+from services.plumbing.embedded_bus import Consumer, Container, declared, instantiate
 from services.plumbing.embedded_postgres import PostgresServer
 from services.plumbing.outbox import Event
 from services.plumbing.stream_delivery import Source, StreamDelivery
@@ -237,15 +237,6 @@ def test_a_watch_waits_while_a_stream_is_busy_and_no_longer() -> None:
     watch.settle("calm", quiet_seconds=3_600, seconds_max=3_600)
 
 
-def test_a_stream_is_busy_by_its_rate_and_not_while_it_catches_up() -> None:
-    pace = Pace(0.0)
-    found = []
-    for events, now in ((1, 10.0), (10, 10.1), (1, 10.2), (200, 10.3), (3, 10.4), (0, 10.5)):
-        pace.note(events, now)
-        found.append(pace.is_busy)
-    assert found == [False, True, False, False, True, False]
-
-
 def test_a_ring_comes_after_commit_and_not_after_rollback(
     quiet_town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,7 +302,7 @@ def test_a_bus_whose_doorbell_is_taken_looks_by_itself(quiet_town: Town) -> None
     bus.stop()
     told = threading.Event()
     told.set()
-    taken.listen(lambda _: None, told)
+    taken.listen(lambda *_: None, told)
 
 
 def position(town: Town) -> int:

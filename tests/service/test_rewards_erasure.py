@@ -15,7 +15,7 @@ from services.plumbing.database import engine, transaction
 from services.rewards.clients import LedgerPoints
 from services.rewards.domain.rewards import Channel
 from services.rewards.domain.saga import Asked
-from services.rewards.storage import members
+from services.rewards.storage import beginnings
 from services.rewards.usecases.redeem import Beginning, advance
 from tests.service.refusals import refused
 from tests.service.rewards_desk import PRICE, Desk
@@ -92,5 +92,7 @@ async def test_an_erasure_waits_for_the_step_that_a_redemption_is_at(desk: Desk)
         wait_until(lambda: waits_for_a_lock(desk.database_url))
     hearing.join()
     with transaction(database) as connection:
-        assert set(members.barred(connection, [number])) == {number}
+        now = datetime.now(UTC)
+        found = beginnings.look(connection, [number], [reward_id], now=now, since=now)
+        assert set(found.barred) == {number}
     database.dispose()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import msgspec
 from sqlalchemy import Connection
@@ -10,6 +11,48 @@ from services.ledger.domain.standing import TierBook, TierRules
 from services.ledger.storage.journal import AS_MICROS
 from services.ledger.storage.posting import MICROS
 from services.plumbing.database import array, text_array
+from services.plumbing.prepared import Statement
+
+ADD = Statement(
+    "add_member_tiers",
+    "uuid[], text[], bigint[], text[]",
+    "INSERT INTO member_tiers (member_id, tier_group, effective_time, tier)"
+    f" SELECT member, kind, {MICROS.format('moment')}, tier"
+    " FROM unnest($1, $2, $3, $4) AS told (member, kind, moment, tier)"
+    " ON CONFLICT (member_id, tier_group, effective_time) DO UPDATE SET tier = excluded.tier",
+)
+
+
+@cache
+def copying(schema: str) -> Statement:
+    """Answers a row for each tier that a wallet was given."""
+    return Statement(
+        f"copy_tiers_to_{schema}",
+        "bigint[], uuid[]",
+        f"INSERT INTO {schema}.wallet_tiers (wallet_id, tier_group, effective_time, tier)"
+        " SELECT wallet, tier_group, effective_time, tier"
+        " FROM unnest($1, $2) AS owned (wallet, member)"
+        " JOIN public.member_tiers ON member_id = member"
+        " ON CONFLICT (wallet_id, tier_group, effective_time) DO UPDATE SET tier = excluded.tier"
+        " RETURNING 1",
+    )
+
+
+@cache
+def marking(schema: str) -> Statement:
+    """Lets wallets know that they have tiers. In id order, as committers lock them; who knows it
+    already is left alone, for a row that is locked waits for a commit.
+    """
+    return Statement(
+        f"mark_tiered_in_{schema}",
+        "bigint[]",
+        f"INSERT INTO {schema}.wallets (wallet_id, tiered)"
+        " SELECT given, true FROM unnest($1) AS given"
+        f" WHERE NOT EXISTS (SELECT FROM {schema}.wallets w WHERE w.wallet_id = given AND w.tiered)"
+        f" AND EXISTS (SELECT FROM {schema}.wallet_tiers t WHERE t.wallet_id = given)"
+        " ORDER BY given ON CONFLICT (wallet_id) DO UPDATE SET tiered = true"
+        " WHERE NOT wallets.tiered",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +95,12 @@ def add_rules(connection: Connection, rules: TierRules) -> None:
 
 def add_member_tiers(connection: Connection, tiers: Sequence[MemberTier]) -> None:
     """What is said anew of the same moment replaces what was said before."""
-    connection.exec_driver_sql(
-        "INSERT INTO member_tiers (member_id, tier_group, effective_time, tier)"
-        f" SELECT member, kind, {MICROS.format('moment')}, tier"
-        " FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::text[])"
-        " AS told (member, kind, moment, tier)"
-        " ON CONFLICT (member_id, tier_group, effective_time) DO UPDATE SET tier = excluded.tier",
-        (
-            array(tier.member_id for tier in tiers),
-            text_array(tier.group for tier in tiers),
-            array(tier.effective_time for tier in tiers),
-            text_array(tier.tier for tier in tiers),
-        ),
+    ADD.run(
+        connection,
+        array(tier.member_id for tier in tiers),
+        text_array(tier.group for tier in tiers),
+        array(tier.effective_time for tier in tiers),
+        text_array(tier.tier for tier in tiers),
     )
 
 
@@ -74,24 +111,8 @@ def copy_to_wallets(
     if not wallets:
         return
     ids = array(wallet for wallet, _ in wallets)
-    added = connection.exec_driver_sql(
-        f"INSERT INTO {schema}.wallet_tiers (wallet_id, tier_group, effective_time, tier)"
-        " SELECT wallet, tier_group, effective_time, tier"
-        " FROM unnest(%s::bigint[], %s::uuid[]) AS owned (wallet, member)"
-        " JOIN public.member_tiers ON member_id = member"
-        " ON CONFLICT (wallet_id, tier_group, effective_time) DO UPDATE SET tier = excluded.tier",
-        (ids, array(member for _, member in wallets)),
-    )
-    if added.rowcount:
-        # In id order, as committers lock them.
-        connection.exec_driver_sql(
-            f"INSERT INTO {schema}.wallets (wallet_id, tiered)"
-            f" SELECT wallet_id, true FROM unnest(%s::bigint[]) AS wallet_id"
-            f" WHERE EXISTS (SELECT FROM {schema}.wallet_tiers t WHERE t.wallet_id = wallet_id)"
-            " ORDER BY wallet_id ON CONFLICT (wallet_id) DO UPDATE SET tiered = true"
-            " WHERE NOT wallets.tiered",
-            (ids,),
-        )
+    if copying(schema).run(connection, ids, array(member for _, member in wallets)):
+        marking(schema).run(connection, ids)
 
 
 def forget(connection: Connection, schema: str, wallets: Sequence[int]) -> None:

@@ -30,7 +30,7 @@ from services.ledger.storage import lots as stored_lots
 from services.ledger.storage.accounts import WalletBalance
 from services.ledger.storage.journal import DocumentKey, Period, Posted, StatementKey
 from services.ledger.storage.shards import schema, schemas, shard_of
-from services.plumbing.database import transaction
+from services.plumbing.database import looking, transaction
 from services.plumbing.errors import Refused
 
 
@@ -88,7 +88,7 @@ class Reading:
         """What members have, each with the request at hand, if one is; or why that is refused:
         WalletNotFound, MemberMerged.
         """
-        with transaction(self.engine) as connection:
+        with looking(self.engine) as connection:
             return [
                 counting_for(connection, member_id, counting)
                 for (member_id, _), counting in zip(

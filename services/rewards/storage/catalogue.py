@@ -1,6 +1,6 @@
 """Rewards, their versions, and which was in force when."""
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,8 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from services.plumbing.database import text_array
-from services.plumbing.prepared import Session, Statement
+from services.plumbing.prepared import Row
 from services.rewards.domain.refusals import RewardNotFound, RewardVersionNotFound
 from services.rewards.domain.rewards import (
     Definition,
@@ -33,15 +32,15 @@ REWARDS = (
     " AND reward_versions.version = latest_version"
 )
 
-OFFERS_SINCE = Statement(
-    "offers_since",
-    "timestamptz, text[]",
-    "SELECT rewards.reward_id, publications.version, definition::text, stock::text, end_time"
+# The versions of the rewards in $3 that were in force at any time since $4; a row without one where
+# there was none.
+OFFERS_SINCE = (
+    "SELECT rewards.reward_id, publications.version, definition::text AS definition,"
+    " stock::text AS stock, end_time, publications.id AS publication"
     " FROM rewards LEFT JOIN publications ON publications.reward_id = rewards.reward_id"
-    " AND (end_time IS NULL OR end_time > $1) LEFT JOIN reward_versions"
+    " AND (end_time IS NULL OR end_time > $4) LEFT JOIN reward_versions"
     " ON reward_versions.reward_id = publications.reward_id"
-    " AND reward_versions.version = publications.version WHERE rewards.reward_id = ANY($2)"
-    " ORDER BY rewards.reward_id, publications.id DESC",
+    " AND reward_versions.version = publications.version WHERE rewards.reward_id = ANY($3)"
 )
 
 
@@ -218,16 +217,14 @@ def offers_after(connection: Connection, reward_id: str, *, limit: int) -> list[
     return [_offer(row) for row in rows]
 
 
-def offers_since(
-    session: Session, reward_ids: Collection[str], since: datetime
-) -> dict[str, list[Offer]]:
-    """The versions of rewards that were in force at any time since a moment, newest first.
+def read_offers(rows: Iterable[Row]) -> dict[str, list[Offer]]:
+    """What the rows of OFFERS_SINCE, the newest publication first, say of rewards.
 
-    The first is the one in force now, where its end_time is None. A reward that is not there is
-    not in the answer.
+    The first offer of each is the one in force now, where its end_time is None. A reward that is
+    not there is not in the answer.
     """
     found: dict[str, list[Offer]] = {}
-    for row in OFFERS_SINCE.run(session, since, text_array(reward_ids)):
+    for row in rows:
         offers = found.setdefault(row[0], [])
         if row[1] is not None:
             offers.append(_offer(row))

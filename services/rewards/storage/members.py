@@ -1,49 +1,22 @@
 """What `members` told of members: who is whom, who is blocked, and who is erased."""
 
-from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from services.plumbing.database import array
 from services.plumbing.errors import Refused
-from services.plumbing.prepared import Session, Statement
 from services.rewards.domain.refusals import MemberBlocked, MemberErased, MemberMerged
 
-BARRED = Statement(
-    "barred_members",
-    "uuid[]",
-    "SELECT member_id, root_id, erase_time IS NOT NULL FROM members WHERE member_id = ANY($1)"
-    " AND (root_id IS NOT NULL OR blocked OR erase_time IS NOT NULL)",
-)
-KNOWN = Statement(
-    "members_known",
-    "uuid[]",
-    "SELECT asked.id, asked.root_id, others.member_id, asked.erased FROM (SELECT id,"
-    " coalesce(root_id, id) AS root_id, erase_time IS NOT NULL AS erased"
-    " FROM unnest($1) AS id LEFT JOIN members ON member_id = id) AS asked"
-    " LEFT JOIN members AS others ON others.root_id = asked.root_id"
-    " WHERE asked.erased OR others.member_id IS NOT NULL",
+# Those who get nothing, of the members in $1, and why.
+BARRED = (
+    "SELECT member_id, root_id, erase_time IS NOT NULL AS erased FROM members"
+    " WHERE member_id = ANY($1) AND (root_id IS NOT NULL OR blocked OR erase_time IS NOT NULL)"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Who of some members is erased, and with whom else each is one, merged."""
-
-    erased: frozenset[UUID]
-    together: Mapping[UUID, Set[UUID]]
-
-
-def barred(session: Session, member_ids: Iterable[UUID]) -> dict[UUID, Refused]:
-    """Why members get nothing for points now, of those who do not."""
-    rows = BARRED.run(session, array(member_ids))
-    return {member_id: _why(root_id, erased=erased) for member_id, root_id, erased in rows}
-
-
-def _why(root_id: UUID | None, *, erased: bool) -> Refused:
+def why_barred(root_id: UUID | None, *, erased: bool) -> Refused:
+    """Why who is BARRED gets nothing for points."""
     if root_id is not None:
         return MemberMerged(root_id)
     return MemberErased() if erased else MemberBlocked()
@@ -68,18 +41,6 @@ def all_of(connection: Connection, member_id: UUID) -> list[UUID]:
     if member_id in found:
         raise MemberMerged(found[member_id])
     return [member_id, *found]
-
-
-def known(session: Session, member_ids: Iterable[UUID]) -> Known:
-    """Members who are nobody else are together with nobody."""
-    erased: set[UUID] = set()
-    together: dict[UUID, set[UUID]] = {}
-    for member_id, root_id, other_id, is_erased in KNOWN.run(session, array(member_ids)):
-        if is_erased:
-            erased.add(member_id)
-        if other_id is not None:
-            together.setdefault(member_id, set()).update({root_id, other_id} - {member_id})
-    return Known(frozenset(erased), together)
 
 
 def set_blocked(connection: Connection, member_id: UUID, *, blocked: bool, time: datetime) -> None:

@@ -1,6 +1,6 @@
 """What rewards knows of members: their tiers, as tiering tells them, and their segments."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,15 +8,14 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.plumbing.database import array, text_array
-from services.plumbing.prepared import Session, Statement
+from services.plumbing.prepared import Row, Session, Statement
 from services.rewards.domain.offering import Standing
 
 EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00+00'"
 MICROS = f"{EPOCH} + {{}} * INTERVAL '1 microsecond'"
 
-STANDINGS = Statement(
-    "standings",
-    "uuid[], timestamptz",
+# A row for each tier and each segment of the members in $1, as of $2.
+STANDINGS = (
     "WITH asked AS (SELECT id AS member_id, coalesce(root_id, id) AS root_id"
     " FROM unnest($1) AS id LEFT JOIN members ON member_id = id),"
     " lowest AS (SELECT DISTINCT ON (tier_group) tier_group, tier FROM lowest_tiers"
@@ -24,13 +23,14 @@ STANDINGS = Statement(
     " SELECT asked.member_id, coalesce((SELECT told.tier FROM member_tiers AS told"
     " WHERE told.member_id = asked.root_id AND told.tier_group = lowest.tier_group"
     " AND told.effective_time <= $2 ORDER BY told.effective_time DESC LIMIT 1),"
-    " lowest.tier), NULL FROM asked CROSS JOIN lowest"
+    " lowest.tier) AS tier, NULL AS segment FROM asked CROSS JOIN lowest"
     " UNION ALL SELECT asked.member_id, NULL, segment FROM asked"
     " JOIN segment_members ON segment_members.member_id = asked.root_id"
     " UNION ALL SELECT asked.member_id, NULL, segment FROM asked"
     " JOIN members ON members.root_id = asked.root_id"
-    " JOIN segment_members ON segment_members.member_id = members.member_id",
+    " JOIN segment_members ON segment_members.member_id = members.member_id"
 )
+LOOK = Statement("standings", "uuid[], timestamptz", STANDINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +78,21 @@ def standings(session: Session, member_ids: Iterable[UUID], now: datetime) -> di
     A merged one is in the tiers of whom they are, and in the segments of all who are the same.
     """
     asked = set(member_ids)
-    tiers: dict[UUID, set[str]] = {member_id: set() for member_id in asked}
-    segments: dict[UUID, set[str]] = {member_id: set() for member_id in asked}
-    for member_id, tier, segment in STANDINGS.run(session, array(asked), now):
+    return read_standings(asked, LOOK.run(session, array(asked), now))
+
+
+def read_standings(member_ids: Collection[UUID], rows: Iterable[Row]) -> dict[UUID, Standing]:
+    """What the rows of STANDINGS say of members."""
+    tiers: dict[UUID, set[str]] = {member_id: set() for member_id in member_ids}
+    segments: dict[UUID, set[str]] = {member_id: set() for member_id in member_ids}
+    for member_id, tier, segment in rows:
         if tier is not None:
             tiers[member_id].add(tier)
         else:
             segments[member_id].add(segment)
     return {
         member_id: Standing(frozenset(tiers[member_id]), frozenset(segments[member_id]))
-        for member_id in asked
+        for member_id in member_ids
     }
 
 

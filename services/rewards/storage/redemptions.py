@@ -67,16 +67,35 @@ LOCK = Statement(
     f"SELECT {COLUMNS} FROM redemptions WHERE redemption_id = ANY($1)"
     " ORDER BY redemption_id FOR UPDATE",
 )
-LOCK_TO_ADVANCE = Statement(
-    "lock_redemptions_to_advance",
+LOCK_ONLY = Statement(
+    "lock_redemptions_only",
+    "uuid[]",
+    "SELECT FROM redemptions WHERE redemption_id = ANY($1) ORDER BY redemption_id FOR UPDATE",
+)
+# Looked at by a statement of its own once they are locked: an erasure waits for who has them, and
+# they for an erasure.
+TO_ADVANCE = Statement(
+    "redemptions_to_advance",
     "uuid[]",
     "SELECT redemption_id, step, redemptions.reward_id, reward_version, definition::text,"
-    " stock::text FROM redemptions"
+    " stock::text, own.erase_time IS NOT NULL, own.root_id,"
+    " ARRAY(SELECT other.member_id FROM members AS other"
+    " WHERE other.root_id = coalesce(own.root_id, redemptions.member_id)"
+    " AND other.member_id <> redemptions.member_id) FROM redemptions"
     " LEFT JOIN reward_versions ON reward_versions.reward_id = redemptions.reward_id"
     " AND reward_versions.version = redemptions.reward_version"
     " LEFT JOIN rewards ON rewards.reward_id = reward_versions.reward_id"
-    " WHERE redemption_id = ANY($1) ORDER BY redemption_id FOR UPDATE OF redemptions",
+    " LEFT JOIN members AS own ON own.member_id = redemptions.member_id"
+    " WHERE redemption_id = ANY($1)",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose a redemption is: whether they are erased, and with whom else they are one, merged."""
+
+    erased: bool
+    others: frozenset[UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +106,7 @@ class Locked:
 
     step: Step
     offer: Offer | None
+    holder: Holder
 
 
 def add(session: Session, begun: Sequence[Redemption], now: datetime) -> set[UUID]:
@@ -150,9 +170,14 @@ def lock(connection: Connection, ids: Collection[UUID]) -> dict[UUID, Redemption
 
 def lock_to_advance(session: Session, ids: Collection[UUID]) -> dict[UUID, Locked]:
     """The same for who knows all that they began with."""
+    LOCK_ONLY.run_later(session, array(ids))
     return {
-        row[0]: Locked(Step(row[1]), _offer(*row[2:]))
-        for row in LOCK_TO_ADVANCE.run(session, array(ids))
+        row[0]: Locked(
+            Step(row[1]),
+            _offer(*row[2:6]),
+            Holder(row[6], frozenset(row[8] if row[7] is None else (row[7], *row[8]))),
+        )
+        for row in TO_ADVANCE.run(session, array(ids))
     }
 
 

@@ -7,7 +7,7 @@ on record.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from uuid import UUID
 
 from services.plumbing import doorbell, outbox
@@ -31,15 +31,13 @@ from services.rewards.domain.rewards import Offer
 from services.rewards.domain.saga import Asked, Redemption, Step
 from services.rewards.domain.vouchers import Voucher
 from services.rewards.storage import (
-    catalogue,
-    members,
-    people,
+    beginnings,
     pools,
     quotas,
     redemptions,
     vouchers,
 )
-from services.rewards.storage.members import Known
+from services.rewards.storage.redemptions import Holder
 from services.rewards.storage.vouchers import Issue
 from services.rewards.usecases.members import revoke_of_erased
 
@@ -78,6 +76,9 @@ class Given:
 
 
 Command: TypeAlias = Beginning | Held | Captured
+# What stands at the step that a command is about.
+_Reported = TypeVar("_Reported", Held, Captured)
+_Due: TypeAlias = tuple[_Reported, Offer, Holder]
 
 
 def advance(
@@ -120,15 +121,13 @@ def _begin(
 def _begun(batch: BatchTransaction, wanted: Sequence[Beginning], now: datetime) -> list[Redemption]:
     asking = {each.asked.member_id for each in wanted}
     rewards = {each.asked.reward_id for each in wanted}
-    barred = members.barred(batch, asking)
-    standings = people.standings(batch, asking, now)
-    offers = catalogue.offers_since(batch, rewards, now - buying.HONOURED)
+    found = beginnings.look(batch, asking, rewards, now=now, since=now - buying.HONOURED)
     return [
         buying.begin(
             each.asked,
-            offers.get(each.asked.reward_id),
-            standings[each.asked.member_id],
-            barred=barred.get(each.asked.member_id),
+            found.offers.get(each.asked.reward_id),
+            found.standings[each.asked.member_id],
+            barred=found.barred.get(each.asked.member_id),
             redemption_id=each.id,
             request_id=each.request_id,
             now=now,
@@ -149,17 +148,18 @@ def _advance(
         return {}
     locked = redemptions.lock_to_advance(batch, {each.redemption.id for each in commands})
     # What stands at the step that a command is about is as the command has it.
-    due = {
-        each.redemption.id: (each, offer)
-        for each in commands
-        if (found := locked[each.redemption.id]).step is each.redemption.step
-        and (offer := found.offer) is not None
-    }
-    # Known only now that they are locked: an erasure waits for who has them.
-    known = members.known(batch, {each.redemption.member_id for each in commands})
-    held = [(each, offer) for each, offer in due.values() if isinstance(each, Held)]
-    captured = [(each, offer) for each, offer in due.values() if isinstance(each, Captured)]
-    given = [*_reserve(batch, held, known, now), *_give(batch, captured, known, now)]
+    held: list[_Due[Held]] = []
+    captured: list[_Due[Captured]] = []
+    for each in {command.redemption.id: command for command in commands}.values():
+        found = locked[each.redemption.id]
+        # What stands at the step that a command is about is as the command has it.
+        if found.step is not each.redemption.step or found.offer is None:
+            continue
+        if isinstance(each, Held):
+            held.append((each, found.offer, found.holder))
+        else:
+            captured.append((each, found.offer, found.holder))
+    given = [*_reserve(batch, held, now), *_give(batch, captured, now)]
     if given:
         redemptions.record(batch, [each.redemption for each in given], now)
     advanced = {each.redemption.id: each for each in given}
@@ -177,23 +177,18 @@ def as_it_stands(session: Session, redemption: Redemption) -> Given:
     return Given(redemption, found[redemption.id])
 
 
-def _reserve(
-    batch: BatchTransaction,
-    held: Sequence[tuple[Held, Offer]],
-    known: Known,
-    now: datetime,
-) -> list[Given]:
+def _reserve(batch: BatchTransaction, held: Sequence[_Due[Held]], now: datetime) -> list[Given]:
     """Take a piece of stock, of the member's limits and of the code pool for each, in this order.
 
     Where one is lacking, or nobody is left to have it, the redemption goes back.
     """
-    gone = [each for each, _ in held if each.redemption.member_id in known.erased]
-    kept = [due for due in held if due[0].redemption.member_id not in known.erased]
+    gone = [each for each, _, holder in held if holder.erased]
+    kept = [due for due in held if not due[2].erased]
     return [
         *(Given(_reserved(each, MemberErased())) for each in gone),
         *(
             Given(_reserved(each, answer))
-            for (each, _), answer in zip(kept, _take(batch, kept, known, now), strict=True)
+            for (each, _, _), answer in zip(kept, _take(batch, kept, now), strict=True)
         ),
     ]
 
@@ -206,15 +201,12 @@ def _reserved(held: Held, answer: tuple[QuotaKey, ...] | Refused) -> Redemption:
 
 
 def _take(
-    batch: BatchTransaction,
-    wanted: Sequence[tuple[Held, Offer]],
-    known: Known,
-    now: datetime,
+    batch: BatchTransaction, wanted: Sequence[_Due[Held]], now: datetime
 ) -> list[tuple[QuotaKey, ...] | Refused]:
     """What each got, or why not; what is got is counted."""
     if not wanted:
         return []
-    claims = [_claim(each.redemption, offer, known, now) for each, offer in wanted]
+    claims = [_claim(each.redemption, offer, holder, now) for each, offer, holder in wanted]
     refusals = _take_of_quotas(batch, claims)
     lacking = _without_code(batch, wanted, refusals)
     for number in lacking:
@@ -227,13 +219,13 @@ def _take(
     ]
 
 
-def _claim(redemption: Redemption, offer: Offer, known: Known, now: datetime) -> Claim:
+def _claim(redemption: Redemption, offer: Offer, holder: Holder, now: datetime) -> Claim:
     return claim(
         offer.reward_id,
         offer.stock,
         offer.definition.member_limits,
         member_id=redemption.member_id,
-        others=known.together.get(redemption.member_id, ()),
+        others=holder.others,
         store=redemption.store,
         day=now.date(),
     )
@@ -253,12 +245,12 @@ def _take_of_quotas(batch: BatchTransaction, claims: Sequence[Claim]) -> list[Re
 
 def _without_code(
     batch: BatchTransaction,
-    wanted: Sequence[tuple[Held, Offer]],
+    wanted: Sequence[_Due[Held]],
     refusals: Sequence[Refused | None],
 ) -> list[int]:
     """The places of those for whom the pool of codes, of which they want one, has none left."""
     drawing = {}
-    for number, ((each, offer), refusal) in enumerate(zip(wanted, refusals, strict=True)):
+    for number, ((each, offer, _), refusal) in enumerate(zip(wanted, refusals, strict=True)):
         voucher = offer.definition.voucher
         if refusal is None and voucher is not None and voucher.pool:
             drawing[each.redemption.id] = (number, voucher.pool)
@@ -270,10 +262,7 @@ def _without_code(
 
 
 def _give(
-    batch: BatchTransaction,
-    captured: Sequence[tuple[Captured, Offer]],
-    known: Known,
-    now: datetime,
+    batch: BatchTransaction, captured: Sequence[_Due[Captured]], now: datetime
 ) -> list[Given]:
     """What was bought: the vouchers are issued, and others are told. Those of members who were
     erased meanwhile are worth nothing.
@@ -281,18 +270,20 @@ def _give(
     if not captured:
         return []
     issued = vouchers.issue(batch, _issues(captured), now)
-    given = [_completed(each, issued.get(each.redemption.id), now) for each, _ in captured]
-    kinds = [offer.definition.kind for _, offer in captured]
+    given = [_completed(each, issued.get(each.redemption.id), now) for each, _, _ in captured]
+    kinds = [offer.definition.kind for _, offer, _ in captured]
     told = events.rewards_redeemed([each.redemption for each in given], kinds, now=now)
-    batch.later(*outbox.insertion(events.SCHEMA, told))
-    return [_unless_erased(batch, each, known, now) for each in given]
+    outbox.announce_later(batch, events.SCHEMA, told)
+    return [
+        _worthless(batch, each, now) if holder.erased else each
+        for each, (_, _, holder) in zip(given, captured, strict=True)
+    ]
 
 
-def _unless_erased(batch: BatchTransaction, given: Given, known: Known, now: datetime) -> Given:
-    voucher = given.voucher
-    if voucher is None or voucher.member_id not in known.erased:
+def _worthless(batch: BatchTransaction, given: Given, now: datetime) -> Given:
+    if given.voucher is None:
         return given
-    return Given(given.redemption, revoke_of_erased(batch.connection, voucher, now=now))
+    return Given(given.redemption, revoke_of_erased(batch.connection, given.voucher, now=now))
 
 
 def _completed(captured: Captured, voucher: Voucher | None, now: datetime) -> Given:
@@ -305,7 +296,7 @@ def _completed(captured: Captured, voucher: Voucher | None, now: datetime) -> Gi
     return Given(completed, voucher)
 
 
-def _issues(paid: Sequence[tuple[Captured, Offer]]) -> list[Issue]:
+def _issues(paid: Sequence[_Due[Captured]]) -> list[Issue]:
     return [
         Issue(
             each.redemption.id,
@@ -314,6 +305,6 @@ def _issues(paid: Sequence[tuple[Captured, Offer]]) -> list[Issue]:
             offer.version,
             offer.definition.voucher,
         )
-        for each, offer in paid
+        for each, offer, _ in paid
         if offer.definition.voucher is not None
     ]

@@ -1,19 +1,27 @@
 """What members did, a row a document, and which days that changed."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
 
 from services.plumbing.database import array
+from services.plumbing.prepared import Statement
+from services.tiering.domain.columns import NEVER
+from services.tiering.storage import changed_days
+from services.tiering.storage.changed_days import NOTHING, Insertion, Sums
 from services.tiering.storage.members import Owner
 from services.tiering.storage.slices import slice_of
 
 COLUMNS = "day, points, spend_minor, visits, base_points, base_points_before"
 TYPES = ("int", "bigint", "bigint", "int", "bigint", "bigint")
+DOCUMENTS = Statement(
+    "documents_of",
+    "int",
+    "SELECT coalesce(sum(documents), 0) FROM applied_documents WHERE day = $1",
+)
 
 
 class Movement(msgspec.Struct, frozen=True):
@@ -39,11 +47,20 @@ class Movement(msgspec.Struct, frozen=True):
         )
 
 
+def _added(sums: Sums, movement: Movement) -> Sums:
+    points, spend_minor, visits = sums
+    return (
+        points + movement.points,
+        spend_minor + movement.spend_minor,
+        visits + movement.visits,
+    )
+
+
 def add(connection: Connection, movements: Sequence[Movement], owners: Mapping[int, Owner]) -> None:
     """Add movements to the members who own the wallets; those of others wait for their owner."""
     rows: list[tuple[object, ...]] = []
     waiting: list[tuple[object, ...]] = []
-    changed: set[tuple[int, int]] = set()
+    changed: dict[tuple[int, int], Sums] = {}
     for movement in movements:
         owner = owners.get(movement.wallet)
         if owner is None:
@@ -51,40 +68,40 @@ def add(connection: Connection, movements: Sequence[Movement], owners: Mapping[i
         else:
             origin = "NULL" if owner.origin is None else owner.origin
             rows.append((slice_of(owner.member), owner.member, origin, *movement.amounts()))
-            changed.add((owner.member, movement.day))
+            place = movement.day, owner.member
+            changed[place] = _added(changed.get(place, NOTHING), movement)
     documents = Counter(movement.day for movement in movements)
     # By slices: the database looks for the part of the table a row belongs to when it changes.
     rows.sort(key=itemgetter(0, 1))
-    _insert(
-        connection,
-        Rows(
+    insertions = [
+        *_insertions(
             f"activity (slice, member, origin, {COLUMNS})", ("smallint", "int", "int", *TYPES), rows
         ),
-        Rows(f"waiting_activity (wallet, {COLUMNS})", ("bigint", *TYPES), waiting),
-        Rows("changed_days (member, day)", ("int", "int"), sorted(changed)),
-        Rows("applied_documents (day, documents)", ("int", "int"), sorted(documents.items())),
-    )
+        *_insertions(f"waiting_activity (wallet, {COLUMNS})", ("bigint", *TYPES), waiting),
+        *changed_days.insertions(changed),
+        *_insertions(
+            "applied_documents (day, documents)", ("int", "int"), sorted(documents.items())
+        ),
+    ]
+    if insertions:
+        connection.exec_driver_sql(
+            ";".join(each.statement for each in insertions),
+            tuple(value for each in insertions for value in each.values),
+        )
 
 
-class Rows(NamedTuple):
-    """New rows of a table with its columns, "table (a, b)"."""
-
-    into: str
-    types: Sequence[str]
-    rows: Sequence[tuple[object, ...]]
-
-
-def _insert(connection: Connection, *tables: Rows) -> None:
-    """Insert rows, if there are any, at once. Not by COPY, which a green connection cannot do."""
-    statements: list[str] = []
-    values: list[str] = []
-    for into, types, rows in tables:
-        if rows:
-            columns = ", ".join(f"%s::{kind}[]" for kind in types)
-            statements.append(f"INSERT INTO {into} SELECT * FROM unnest({columns})")
-            values += [array(column) for column in zip(*rows, strict=True)]
-    if statements:
-        connection.exec_driver_sql(";".join(statements), tuple(values))
+def _insertions(
+    into: str, types: Sequence[str], rows: Sequence[tuple[object, ...]]
+) -> Iterator[Insertion]:
+    """What inserts rows, if there are any, into "table (a, b)". Not COPY, which a green connection
+    cannot do.
+    """
+    if rows:
+        columns = ", ".join(f"%s::{kind}[]" for kind in types)
+        yield Insertion(
+            f"INSERT INTO {into} SELECT * FROM unnest({columns})",
+            [array(column) for column in zip(*rows, strict=True)],
+        )
 
 
 def waiting_among(connection: Connection, wallets: Sequence[int]) -> list[int]:
@@ -103,7 +120,8 @@ def claim_waiting(connection: Connection, wallet: int, owner: Owner) -> None:
         "WITH moved AS (DELETE FROM waiting_activity WHERE wallet = %(wallet)s RETURNING *),"
         f" added AS (INSERT INTO activity (slice, member, origin, {COLUMNS})"
         f" SELECT %(slice)s, %(member)s, %(origin)s, {COLUMNS} FROM moved)"
-        " INSERT INTO changed_days (member, day) SELECT DISTINCT %(member)s, day FROM moved",
+        " INSERT INTO changed_days (day, members) SELECT day, ARRAY[%(member)s::int] FROM moved"
+        " GROUP BY day",
         {
             "wallet": wallet,
             "member": owner.member,
@@ -115,28 +133,13 @@ def claim_waiting(connection: Connection, wallet: int, owner: Owner) -> None:
 
 def documents_of(connection: Connection, day: int) -> int:
     """How many documents of a day were applied."""
-    found: int = connection.exec_driver_sql(
-        "SELECT coalesce(sum(documents), 0) FROM applied_documents WHERE day = %s", (day,)
+    ((found,),) = DOCUMENTS.run(connection, day)
+    return int(found)
+
+
+def oldest_day(connection: Connection) -> int:
+    """A day before which nobody did anything; NEVER where nobody did at all."""
+    found: int | None = connection.exec_driver_sql(
+        "SELECT min(day) FROM applied_documents"
     ).scalar_one()
-    return found
-
-
-def touch(connection: Connection, numbers: Sequence[int], day: int) -> None:
-    """Have members evaluated anew at the next close, from a day on."""
-    rows = [(number, day) for number in numbers]
-    _insert(connection, Rows("changed_days (member, day)", ("int", "int"), rows))
-
-
-def take_changed(connection: Connection, through: int) -> dict[int, int]:
-    """Members whose days up to one changed since they were last taken, and the first of each.
-
-    What changed of a merged member has changed of whom they are now.
-    """
-    rows = connection.exec_driver_sql(
-        "WITH taken AS (DELETE FROM changed_days WHERE day <= %s RETURNING member, day),"
-        " first AS (SELECT member, min(day) AS day FROM taken GROUP BY member)"
-        " SELECT coalesce(root, number), min(day) FROM first JOIN members ON number = member"
-        " GROUP BY 1",
-        (through,),
-    )
-    return {row[0]: row[1] for row in rows}
+    return NEVER if found is None else found

@@ -8,10 +8,17 @@ import msgspec
 from sqlalchemy import Connection
 
 from services.plumbing.database import array, text_array
+from services.plumbing.prepared import Statement
 
 COLUMNS = "effective_day, old_tier, new_tier, cause, points, spend_minor, visits, version"
 # Of the member and these.
 TYPES = ("int", "int", "text", "text", "smallint", "bigint", "bigint", "bigint", "int")
+
+CLOSE = Statement(
+    "close_day",
+    "int, bigint, timestamptz",
+    "INSERT INTO closed_days (day, tier_changes, close_time) VALUES ($1, $2, $3)",
+)
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -53,11 +60,8 @@ def read(connection: Connection, day: int) -> ClosedDay | None:
     return ClosedDay(*row) if row else None
 
 
-def close(connection: Connection, day: int, *, tier_changes: int, now: datetime) -> None:
-    connection.exec_driver_sql(
-        "INSERT INTO closed_days (day, tier_changes, close_time) VALUES (%s, %s, %s)",
-        (day, tier_changes, now),
-    )
+def close(connection: Connection, closed: ClosedDay) -> None:
+    CLOSE.run(connection, closed.day, closed.tier_changes, closed.close_time)
 
 
 def add_changes(connection: Connection, group_id: int, changes: Sequence[Change]) -> None:

@@ -47,6 +47,12 @@ PEOPLE = Statement(
     " (SELECT number, coalesce(enrol_day, heard_day) AS enrolled FROM members"
     "  WHERE number = wanted LIMIT 1) AS found",
 )
+GRANTS = Statement(
+    "grants_of",
+    "smallint, int, int",
+    "SELECT id, member, kind, name, from_day, end_day FROM grants WHERE member BETWEEN $2 AND $3"
+    " AND (group_id = $1 OR group_id IS NULL) AND end_day > from_day",
+)
 
 MEASURED = {Measure.POINTS: "points", Measure.SPEND: "spend_minor", Measure.VISITS: "visits"}
 
@@ -78,6 +84,8 @@ def rows_of(
     connection: Connection, numbers: Int32s, from_days: Int32s, before_days: Int32s
 ) -> Columns:
     """The rows of members, each from a day on and before another."""
+    if not len(numbers):
+        return {name: np.zeros(0, kind) for name, kind in SUMMED_COLUMNS.items()}
     plan_by_index(connection)
     ranges = [literal(column) for column in (numbers, from_days, before_days)]
     return run_packed(connection, ROWS, SUMMED_COLUMNS, *ranges)
@@ -200,14 +208,11 @@ def _paired_off(groups: Int64s, bases: Int64s, gone_groups: Int64s, gone: Int64s
 
 def _grants(connection: Connection, group_id: int, numbers: Int32s) -> Assignments:
     """What was granted to members that a group's rules may look at, and was in force at all."""
-    whose = f"member BETWEEN {numbers[0]} AND {numbers[-1]}" if len(numbers) else "false"
-    found = connection.exec_driver_sql(
-        "SELECT member, kind, name, from_day, end_day FROM grants WHERE"
-        f" {whose} AND (group_id = {group_id} OR group_id IS NULL) AND end_day > from_day"
-        " ORDER BY id"
-    ).all()
-    wanted = set(numbers.tolist())
-    rows = [row for row in found if row[0] in wanted] if found else []
+    first, last = (int(numbers[0]), int(numbers[-1])) if len(numbers) else (0, -1)
+    # Sorted here: the plan must go by the members, not along all ids.
+    found = sorted(GRANTS.run(connection, group_id, first, last))
+    wanted = set(numbers.tolist()) if found else set()
+    rows = [row[1:] for row in found if row[1] in wanted]
     names = tuple(sorted({row[2] for row in rows}))
     index = {name: place for place, name in enumerate(names)}
 

@@ -90,9 +90,10 @@ def enrol(connection: Connection, enrol_days: Mapping[UUID, int]) -> None:
         (array(numbers.values()), array(enrol_days[member_id] for member_id in numbers)),
     )
     connection.exec_driver_sql(
-        "INSERT INTO changed_days (member, day) SELECT given, %s FROM unnest(%s::int[]) AS given"
-        " WHERE EXISTS (SELECT FROM activity"
-        f"  WHERE slice = mod(given, {SLICES})::smallint AND member = given)",
+        "INSERT INTO changed_days (day, members)"
+        " SELECT %s, array_agg(given) FROM unnest(%s::int[]) AS given WHERE EXISTS"
+        f" (SELECT FROM activity WHERE slice = mod(given, {SLICES})::smallint AND member = given)"
+        " HAVING count(*) > 0",
         (LONG_AGO, array(changed.scalars())),
     )
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from services.plumbing.prepared import Statement
 from services.tiering.domain import rules as rules_domain
 from services.tiering.domain.refusals import RuleSetNotFound
 from services.tiering.domain.rules import RuleSet
@@ -15,6 +16,11 @@ COLUMNS = (
     "tier_groups.name, version, state, revision, rules::text, creator, create_time, effective_day,"
     " replay_from_day, publisher, publish_time, publish_reason, retirer, retire_time,"
     " retire_reason, group_id"
+)
+ANY_EVALUATED = Statement(
+    "any_evaluated",
+    "text",
+    "SELECT EXISTS (SELECT FROM rule_sets WHERE state = 'published' AND rules->>'evaluation' = $1)",
 )
 FROM = "FROM rule_sets JOIN tier_groups ON tier_groups.id = group_id"
 
@@ -171,11 +177,8 @@ def in_force(connection: Connection, group: int, day: int) -> Version | None:
 
 def any_at_event(connection: Connection) -> bool:
     """Whether any group's rules let a tier begin on the day it is reached."""
-    found: bool = connection.exec_driver_sql(
-        "SELECT EXISTS (SELECT FROM rule_sets WHERE state = 'published'"
-        " AND rules->>'evaluation' = 'at_event')"
-    ).scalar_one()
-    return found
+    ((found,),) = ANY_EVALUATED.run(connection, "at_event")
+    return bool(found)
 
 
 def latest(connection: Connection, group: int) -> Version | None:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from services.plumbing.prepared import Statement
 from services.tiering.domain.columns import Int32s, MemberStates, new_states
-from services.tiering.storage.columns import copy_columns, literal, packed, run_packed
+from services.tiering.storage.columns import literal, packed, run_packed
 
 SQL_TYPES = {"int8": "smallint", "int32": "int", "int64": "bigint"}
 STORED = {"smallint": "i2", "int": "i4", "bigint": "i8"}
@@ -24,6 +24,13 @@ READ = Statement(
     "smallint, int[]",
     f"SELECT {packed(COLUMNS)} FROM unnest($2) AS wanted CROSS JOIN LATERAL"
     " (SELECT * FROM states WHERE group_id = $1 AND member = wanted LIMIT 1) AS found",
+)
+AWAKE_COLUMNS = {"member": "i4"}
+AWAKE = Statement(
+    "states_awake",
+    "smallint, int",
+    # So that no plan goes along a whole group instead of along the days.
+    f"SELECT {packed(AWAKE_COLUMNS)} FROM states WHERE group_id + 0 = $1 AND wake_day <= $2",
 )
 
 
@@ -75,9 +82,5 @@ def forget_merged(connection: Connection, group_id: int) -> None:
 
 def awake(connection: Connection, group_id: int, day: int) -> Int32s:
     """Members whose tier the close of a day may change though nothing new is known of them."""
-    found: Int32s = copy_columns(
-        connection,
-        f"SELECT member FROM states WHERE group_id = {group_id} AND wake_day <= {day}",
-        {"member": "i4"},
-    )["member"]
+    found: Int32s = run_packed(connection, AWAKE, AWAKE_COLUMNS, group_id, day)["member"]
     return found

@@ -1,8 +1,8 @@
 """The close of business days."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 from sqlalchemy import Connection, Engine
@@ -11,11 +11,20 @@ from services.plumbing.database import transaction
 from services.tiering.domain.calendar import to_date, to_day
 from services.tiering.domain.columns import Cause
 from services.tiering.domain.refusals import DayNotOver, TooManyOpenDays
-from services.tiering.storage import activity, days, members, rule_sets, states, window_sums
+from services.tiering.storage import (
+    activity,
+    changed_days,
+    days,
+    members,
+    rule_sets,
+    states,
+    window_sums,
+)
+from services.tiering.storage.changed_days import Changed
 from services.tiering.storage.columns import plan_by_index
 from services.tiering.storage.days import ClosedDay
 from services.tiering.storage.rule_sets import Version
-from services.tiering.storage.slices import in_parts, numbers_of
+from services.tiering.storage.slices import in_parts
 from services.tiering.usecases import evaluate
 from services.tiering.usecases.announcing import Announcer
 
@@ -54,11 +63,12 @@ def close_day(
                 following = day
             if day - following >= OPEN_DAYS_MAX:
                 raise TooManyOpenDays(day - following, OPEN_DAYS_MAX)
-            if following <= day:
-                _close(connection, following, announcer, now)
-                closed += 1
-            if following >= day:
+            if following > day:
                 return _read(connection, day), closed
+            found = _close(connection, following, announcer, now)
+            closed += 1
+            if following == day:
+                return Day(found, activity.documents_of(connection, day)), closed
 
 
 def first_open_day(database: Engine) -> int | None:
@@ -79,11 +89,11 @@ def _groups(connection: Connection) -> list[int]:
     return rule_sets.groups(connection)
 
 
-def _close(connection: Connection, day: int, announcer: Announcer, now: datetime) -> None:
+def _close(connection: Connection, day: int, announcer: Announcer, now: datetime) -> ClosedDay:
     # Of days that were closed and terms that ended the indexes keep what is dead for a while; only
     # who goes along an index marks it, so that nobody reads it again.
     plan_by_index(connection)
-    changed = activity.take_changed(connection, day)
+    changed = changed_days.take(connection, day)
     count = 0
     for group in _groups(connection):
         following = rule_sets.in_force(connection, group, day + 1)
@@ -93,23 +103,25 @@ def _close(connection: Connection, day: int, announcer: Announcer, now: datetime
             count += take_over(connection, following, day, announcer=announcer, now=now)
         else:
             count += _close_group(connection, following, day, changed, announcer, now)
-    days.close(connection, day, tier_changes=count, now=now)
+    closed = ClosedDay(day, count, now)
+    days.close(connection, closed)
+    return closed
 
 
 def _close_group(
     connection: Connection,
     version: Version,
     day: int,
-    changed: Mapping[int, int],
+    changed: Changed,
     announcer: Announcer,
     now: datetime,
 ) -> int:
-    late = numbers_of([member for member, first in changed.items() if first < day])
-    today = numbers_of([member for member, first in changed.items() if first == day])
+    late, today = changed.before(day), changed.on(day)
     awake = states.awake(connection, version.group_id, day)
-    on_time = np.setdiff1d(np.union1d(today, awake), late)
+    on_time = np.setdiff1d(np.union1d(today.numbers, awake), late)
+    close_one_day = partial(evaluate.close_one_day, changed=today)
     count = 0
-    for numbers, decide in ((on_time, evaluate.close_one_day), (late, evaluate.recompute)):
+    for numbers, decide in ((on_time, close_one_day), (late, evaluate.recompute)):
         for part in in_parts(numbers, most=PART):
             count += evaluate.keep(
                 connection,
@@ -143,6 +155,7 @@ def take_over(
             announcer=announcer,
             now=now,
         )
+    plan_by_index(connection)
     states.forget_merged(connection, version.group_id)
     rule_sets.retire_before(connection, version.group_id, version.first_day, now)
     return count

@@ -21,6 +21,7 @@ from services.tiering.domain.rules import Evaluation as Evaluating
 from services.tiering.domain.rules import Measure
 from services.tiering.domain.sums import follow_on
 from services.tiering.storage import days, histories, members, states, window_sums
+from services.tiering.storage.changed_days import Changed
 from services.tiering.storage.histories import History
 from services.tiering.storage.rule_sets import Version
 from services.tiering.usecases.announcing import Announcer
@@ -37,16 +38,18 @@ class Evaluation:
 
 
 def close_one_day(
-    connection: Connection, version: Version, numbers: Int32s, day: int
+    connection: Connection, version: Version, numbers: Int32s, day: int, changed: Changed
 ) -> Evaluation:
-    """What the close of a day gives members of whom nothing older than the day is new.
+    """What the close of a day gives members of whom nothing is new but what changed on it.
 
     Where sums follow from those of the close before, these are read and kept.
     """
     group_id = version.group_id
     if not follow_on(version.rules):
         return close_days(connection, version, numbers, day, to_day=day)
-    begun = window_sums.read(connection, group_id, numbers, version.rules.window, day)
+    begun = window_sums.read(
+        connection, group_id, numbers, version.rules.window, day, changed=changed.among(numbers)
+    )
     history = histories.with_rows(connection, group_id, numbers, begun.rows)
     evaluation = _advance(connection, version, history, day, day, begun=begun.sums)
     window_sums.keep(

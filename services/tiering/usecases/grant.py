@@ -18,7 +18,7 @@ from services.tiering.domain.refusals import (
     RequestIdReused,
     TierNotFound,
 )
-from services.tiering.storage import activity, days, grants, members, merges, rule_sets
+from services.tiering.storage import changed_days, days, grants, members, merges, rule_sets
 from services.tiering.storage.grants import Grant, NewGrant
 from services.tiering.storage.rule_sets import Version
 from services.tiering.usecases import evaluate
@@ -128,7 +128,7 @@ def invite_member(database: Engine, wanted: Wanted, *, now: datetime) -> int:
                 wanted.actor,
             )
             grants.add(connection, granted, now)
-            activity.touch(connection, [member], first_day)
+            changed_days.touch(connection, [member], first_day)
         return first_day
 
 
@@ -167,7 +167,7 @@ def set_audience(
                 reason="",
                 now=now,
             )
-        activity.touch(connection, [*arrived, *left], first_day)
+        changed_days.touch(connection, [*arrived, *left], first_day)
         return len(present) + len(arrived) - len(left)
 
 

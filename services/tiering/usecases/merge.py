@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.tiering.domain.columns import LONG_AGO
-from services.tiering.storage import activity, days, grants, members, merges
+from services.tiering.storage import changed_days, days, grants, members, merges
 from services.tiering.usecases.opening import open_day
 
 
@@ -28,7 +28,7 @@ def merge_members(
     if root == source:
         raise ValueError("the target is the source already")
     merges.join(connection, source, root)
-    activity.touch(connection, [root], LONG_AGO)
+    changed_days.touch(connection, [root], LONG_AGO)
 
 
 def undo_merge(
@@ -41,7 +41,7 @@ def undo_merge(
     root = merges.root_of(connection, source)
     people = merges.merged_into(connection, source)
     merges.part(connection, people, source=source, root=root)
-    activity.touch(connection, [source, root], LONG_AGO)
+    changed_days.touch(connection, [source, root], LONG_AGO)
 
 
 def erase_member(connection: Connection, member_id: UUID, *, now: datetime) -> None:
@@ -55,7 +55,7 @@ def erase_member(connection: Connection, member_id: UUID, *, now: datetime) -> N
         first_day = open_day(connection, None, now)
         grants.end_audiences(connection, number, end_day=first_day, now=now)
         grants.forget_words(connection, number)
-        activity.touch(connection, [number], first_day)
+        changed_days.touch(connection, [number], first_day)
 
 
 def _both(connection: Connection, source_id: UUID, target_id: UUID, day: int) -> tuple[int, int]:

@@ -1,0 +1,99 @@
+"""Whose days changed since they were evaluated, and what that came to."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from sqlalchemy import Connection
+
+from services.plumbing.database import array
+from services.plumbing.prepared import Statement
+from services.tiering.domain.columns import Booleans, Int32s
+from services.tiering.storage.columns import Columns, packed, run_packed
+
+SUMS = ("points", "spend_minor", "visits")
+NAMES = ", ".join(SUMS)
+TAKEN_COLUMNS = {"member": "i4", "first": "i4", "unknown": "i8", **dict.fromkeys(SUMS, "i8")}
+TAKE = Statement(
+    "take_changed",
+    "int",
+    "WITH taken AS (DELETE FROM changed_days WHERE day <= $1 RETURNING *),"
+    " told AS (SELECT day, told.* FROM taken CROSS JOIN LATERAL"
+    f" unnest(taken.members, {', '.join(f'taken.{name}' for name in SUMS)})"
+    f" AS told (number, {NAMES})), found AS (SELECT"
+    " coalesce(root, number) AS member, min(day) AS first, count(*) - count(points) AS unknown, "
+    + ", ".join(f"coalesce(sum({name}), 0)::bigint AS {name}" for name in SUMS)
+    + " FROM told CROSS JOIN LATERAL"
+    " (SELECT root FROM members WHERE number = told.number LIMIT 1) AS whose GROUP BY 1)"
+    f" SELECT {packed(TAKEN_COLUMNS)} FROM found",
+)
+
+# Points, spend and visits.
+Sums: TypeAlias = tuple[int, int, int]
+NOTHING: Sums = (0, 0, 0)
+
+
+class Insertion(NamedTuple):
+    statement: str
+    values: Sequence[object]
+
+
+def insertions(changed: Mapping[tuple[int, int], Sums]) -> Iterable[Insertion]:
+    """What notes changes, given by day and member: a row a day."""
+    days: dict[int, list[tuple[int, ...]]] = defaultdict(list)
+    for day, member in sorted(changed):
+        days[day].append((member, *changed[day, member]))
+    for day, rows in days.items():
+        columns = [array(column) for column in zip(*rows, strict=True)]
+        yield Insertion(
+            f"INSERT INTO changed_days (day, members, {NAMES})"
+            " VALUES (%s, %s::int[], %s::bigint[], %s::bigint[], %s::bigint[])",
+            (day, *columns),
+        )
+
+
+def touch(connection: Connection, numbers: Sequence[int], day: int) -> None:
+    """Have members evaluated anew at the next close, from a day on."""
+    for statement, values in insertions({(day, number): NOTHING for number in numbers}):
+        connection.exec_driver_sql(statement, tuple(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Members, by their numbers, whose days changed, and the first of these days of each; sums are
+    what that came to where it is known.
+    """
+
+    numbers: Int32s
+    first_days: Int32s
+    is_known: Booleans
+    sums: Columns
+
+    def on(self, day: int) -> "Changed":
+        """Those of whom nothing older than a day changed."""
+        return self._only(self.first_days == day)
+
+    def before(self, day: int) -> Int32s:
+        """Those of whom something older did."""
+        return self.numbers[self.first_days < day]
+
+    def among(self, numbers: Int32s) -> "Changed":
+        return self._only(np.isin(self.numbers, numbers))
+
+    def _only(self, chosen: Booleans) -> "Changed":
+        sums = {name: column[chosen] for name, column in self.sums.items()}
+        return Changed(self.numbers[chosen], self.first_days[chosen], self.is_known[chosen], sums)
+
+
+def take(connection: Connection, through: int) -> Changed:
+    """Members whose days up to one changed since they were last taken, sorted by number.
+
+    What changed of a merged member has changed of whom they are now.
+    """
+    taken = run_packed(connection, TAKE, TAKEN_COLUMNS, through)
+    order = np.argsort(taken["member"])
+    sums = {name: taken[name][order] for name in SUMS}
+    is_known = taken["unknown"][order] == 0
+    return Changed(taken["member"][order], taken["first"][order], is_known, sums)
