@@ -14,8 +14,9 @@ from typing import Protocol
 from sqlalchemy import Engine
 
 from services.ledger import events, frames
+from services.ledger.answers import RecordedSale, recorded_sale
 from services.ledger.domain.circumstances import Limits
-from services.ledger.domain.documents import Command, Document
+from services.ledger.domain.documents import Command, Document, RecordSale
 from services.ledger.usecases.post import Answer, open_shard, post
 from services.plumbing import work_process
 from services.plumbing.database import engine
@@ -28,7 +29,7 @@ from services.plumbing.work_process import WorkerLost, WorkProcess
 # 700 of them took 7 % of a batch.
 COLLECT_AFTER = (50_000, 20, 20)
 
-Answers = Sequence[Answer | Exception]
+Answers = Sequence[RecordedSale | Answer | Exception]
 
 
 def now_micros() -> int:
@@ -46,7 +47,19 @@ def settler(
     shard = open_shard(
         database, number, limits=limits, announce=events.entries_posted, clock=now_micros
     )
-    return lambda commands: settle(lambda batch: post(shard, batch), commands)
+
+    def settled(commands: Sequence[Command]) -> Answers:
+        answers = settle(lambda batch: post(shard, batch), commands)
+        return [said(*each) for each in zip(commands, answers, strict=True)]
+
+    return settled
+
+
+def said(command: Command, answer: Answer | Exception) -> RecordedSale | Answer | Exception:
+    """What is told of a command: of a sale the answer to its till, of others their documents."""
+    if isinstance(command, RecordSale) and isinstance(answer, Document):
+        return recorded_sale(answer)
+    return answer
 
 
 class Committer(Protocol):
@@ -118,8 +131,7 @@ def opened(opening: bytes) -> Callable[[bytes], bytes]:
     settled = settler(committing_engine(told.database_url), told.shard, told.limits)
 
     def answer(request: bytes) -> bytes:
-        answers: Sequence[Document | Exception] = settled(frames.decode_commands(request))
-        return frames.encode_answers(answers)
+        return frames.encode_answers(settled(frames.decode_commands(request)))
 
     return answer
 

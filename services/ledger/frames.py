@@ -1,9 +1,11 @@
 """What a server and its committers say to each other: commands one way, answers the other."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import msgspec
 
+from services.ledger.answers import RecordedSale
 from services.ledger.domain.circumstances import Limits
 from services.ledger.domain.documents import Command, Document
 from services.ledger.domain.refusals import REMEMBERED, RequestIdReused
@@ -45,22 +47,24 @@ class CommitterFailed(Exception):  # noqa: N818 — an answer that names what th
 encode = msgspec.msgpack.Encoder().encode
 decode_opening = msgspec.msgpack.Decoder(Opening).decode
 decode_commands = msgspec.msgpack.Decoder(list[Command]).decode
-_decode_outcomes = msgspec.msgpack.Decoder(list[Document | _Refusal | _Unknown | _Failure]).decode
+Said: TypeAlias = Document | RecordedSale
+_Outcome: TypeAlias = Said | _Refusal | _Unknown | _Failure
+_decode_outcomes = msgspec.msgpack.Decoder(list[_Outcome]).decode
 
 
-def encode_answers(answers: Sequence[Document | Exception]) -> bytes:
+def encode_answers(answers: Sequence[Said | Exception]) -> bytes:
     return encode([_outcome(answer) for answer in answers])
 
 
-def decode_answers(frame: bytes) -> list[Document | Exception]:
+def decode_answers(frame: bytes) -> list[Said | Exception]:
     return [
-        outcome if isinstance(outcome, Document) else _error(outcome)
+        outcome if isinstance(outcome, Said) else _error(outcome)
         for outcome in _decode_outcomes(frame)
     ]
 
 
-def _outcome(answer: Document | Exception) -> Document | _Refusal | _Unknown | _Failure:
-    if isinstance(answer, Document):
+def _outcome(answer: Said | Exception) -> _Outcome:
+    if isinstance(answer, Said):
         return answer
     if isinstance(answer, Refused):
         return _Refusal(answer.reason, answer.message, answer.metadata)

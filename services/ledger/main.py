@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -48,7 +48,7 @@ from services.ledger.rpc.holdings import Holdings
 from services.ledger.rpc.ledger import Ledger
 from services.ledger.rpc.liability import LiabilityFigures
 from services.ledger.rpc.night import Night
-from services.ledger.rpc.point_of_sale import PointOfSale
+from services.ledger.rpc.point_of_sale import CODECS, PointOfSale
 from services.ledger.rpc.points import Points
 from services.ledger.rpc.pools import PoolReading
 from services.ledger.rpc.shared_holds import SharedPoints
@@ -74,10 +74,12 @@ from services.plumbing import grpc_server, outbox, telemetry
 from services.plumbing.auth import TokenVerifier
 from services.plumbing.config import AuthSettings, LogSettings, read
 from services.plumbing.database import engine, transaction
+from services.plumbing.grpc_calls import Codec
 from services.plumbing.prepared import BY_INDEX_ONLY
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 DOMAIN = "ledger.loyalty.example"
+NO_CODECS: Mapping[str, Codec] = {}
 
 
 async def start(settings: LedgerSettings, auth: AuthSettings) -> grpc_server.Server:
@@ -204,18 +206,24 @@ def till_services(
     point_of_sale = PointOfSale(shards=shards, cards=cards, lookups=lookups, quotes=quotes)
     policies = EarnPolicies(Policies(database, events.policy_published))
     return [
-        served(point_of_sale_pb2, point_of_sale_pb2_grpc, "PointOfSaleService", point_of_sale),
+        served(
+            point_of_sale_pb2, point_of_sale_pb2_grpc, "PointOfSaleService", point_of_sale, CODECS
+        ),
         served(earn_policy_pb2, earn_policy_pb2_grpc, "EarnPolicyService", policies),
     ]
 
 
 def served(
-    contract: ModuleType, stubs: ModuleType, name: str, servicer: object
+    contract: ModuleType,
+    stubs: ModuleType,
+    name: str,
+    servicer: object,
+    codecs: Mapping[str, Codec] = NO_CODECS,
 ) -> grpc_server.Service:
     """A service of a contract; generated stubs name what adds it to a server after it."""
     add = getattr(stubs, f"add_{name}Servicer_to_server")
     return grpc_server.Service(
-        contract.DESCRIPTOR.services_by_name[name].full_name, partial(add, servicer)
+        contract.DESCRIPTOR.services_by_name[name].full_name, partial(add, servicer), codecs
     )
 
 

@@ -4,10 +4,12 @@ wallet.
 
 import asyncio
 from collections.abc import Sequence
+from typing import TypeAlias, cast
 
 from services.ledger import metrics
+from services.ledger.answers import RecordedSale
 from services.ledger.committing import Committer
-from services.ledger.domain.documents import Command, Document
+from services.ledger.domain.documents import Command, Document, RecordSale
 from services.ledger.domain.refusals import OutcomeUnknown, QueueFull
 from services.ledger.storage.shards import shard_of
 from services.ledger.usecases.post import Answer
@@ -19,6 +21,9 @@ from services.plumbing.settling import CommitUnknown
 LINGER_SECONDS = 0.008
 # Only where tills follow each other: what a call or two of many brought is all there.
 SHARED_BY = 3
+
+# What a committer answers: of a sale what its till is told, of other commands their documents.
+Told: TypeAlias = RecordedSale | Answer
 
 
 class Shards:
@@ -38,7 +43,7 @@ class Shards:
     @staticmethod
     def _queue(
         number: int, committer: Committer, batch_max: int, queue_max: int
-    ) -> GroupCommitter[Command, Answer]:
+    ) -> GroupCommitter[Command, Told]:
         sizes = metrics.BATCH_SIZE.labels(str(number))
         seconds = metrics.COMMIT_SECONDS.labels(str(number))
 
@@ -46,7 +51,7 @@ class Shards:
             sizes.observe(size)
             seconds.observe(took)
 
-        queue: GroupCommitter[Command, Answer] = GroupCommitter(
+        queue: GroupCommitter[Command, Told] = GroupCommitter(
             committer.commit,
             batch_max=batch_max,
             queue_max=queue_max,
@@ -58,18 +63,33 @@ class Shards:
         return queue
 
     async def post_one(self, command: Command, *, caller: object | None = None) -> Document:
-        """Post a command and answer its document; caller tells what was asked in one call.
+        """Post a command other than a sale and answer its document; caller tells what was asked in
+        one call.
 
         Refuses: what it refuses, QueueFull, OutcomeUnknown.
         """
-        shard = shard_of(command.wallet_id, self.count)
-        answer = as_told((await self._submit(shard, [command], caller))[0])
-        if isinstance(answer, Document):
-            return answer
-        raise answer
+        return cast("Document", await self._post(command, caller))
 
     async def post_all(self, commands: Sequence[Command]) -> list[Document | Exception]:
-        """Post commands, each on its own; the answers stand in their order."""
+        """Post commands other than sales, each on its own; the answers stand in their order."""
+        return cast("list[Document | Exception]", await self._post_each(commands))
+
+    async def record(self, sale: RecordSale) -> RecordedSale:
+        """Post a sale. Refuses: what it refuses, QueueFull, OutcomeUnknown."""
+        return cast("RecordedSale", await self._post(sale, None))
+
+    async def record_all(self, sales: Sequence[RecordSale]) -> list[RecordedSale | Exception]:
+        """Post sales, each on its own; the answers stand in their order."""
+        return cast("list[RecordedSale | Exception]", await self._post_each(sales))
+
+    async def _post(self, command: Command, caller: object | None) -> Told:
+        shard = shard_of(command.wallet_id, self.count)
+        answer = as_told((await self._submit(shard, [command], caller))[0])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _post_each(self, commands: Sequence[Command]) -> list[Told | Exception]:
         by_shard: dict[int, list[int]] = {}
         for position, command in enumerate(commands):
             by_shard.setdefault(shard_of(command.wallet_id, self.count), []).append(position)
@@ -78,24 +98,24 @@ class Shards:
             (positions, self._submit_or_refuse(shard, [commands[each] for each in positions]))
             for shard, positions in by_shard.items()
         ]
-        answers: dict[int, Document | Exception] = {}
+        answers: dict[int, Told | Exception] = {}
         for positions, found in submitted:
             answers |= zip(positions, map(as_told, await found), strict=True)
         return [answers[position] for position in range(len(commands))]
 
     def _submit_or_refuse(
         self, shard: int, commands: Sequence[Command]
-    ) -> "asyncio.Future[Sequence[Answer | Exception]]":
+    ) -> "asyncio.Future[Sequence[Told | Exception]]":
         try:
             return self._submit(shard, commands)
         except QueueFull as refusal:
-            refused: asyncio.Future[Sequence[Answer | Exception]] = asyncio.Future()
+            refused: asyncio.Future[Sequence[Told | Exception]] = asyncio.Future()
             refused.set_result([refusal] * len(commands))
             return refused
 
     def _submit(
         self, shard: int, commands: Sequence[Command], caller: object | None = None
-    ) -> "asyncio.Future[Sequence[Answer | Exception]]":
+    ) -> "asyncio.Future[Sequence[Told | Exception]]":
         try:
             submitted = self._queues[shard].submit(commands, caller=caller)
         except QueueIsFull:
@@ -110,7 +130,7 @@ class Shards:
             await committer.close()
 
 
-def as_told(answer: Answer | Exception) -> Document | Exception:
+def as_told(answer: Told | Exception) -> Told | Exception:
     """What a caller is told, also of an error that a committer answered with."""
     if isinstance(answer, CommitUnknown):
         return OutcomeUnknown("the database is away; send the same request again")

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -42,6 +42,16 @@ STATUS_OF: tuple[tuple[type[errors.Refused], grpc.StatusCode], ...] = (
 RETRY_DELAY_SECONDS = 1
 # Health and reflection are asked by probes and tools that carry no token.
 OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How a method's requests are read and its answers written, where not as the stubs do: with
+    the same bytes on the wire.
+    """
+
+    read: Callable[[bytes], Any]
+    write: Callable[[Any], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +136,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     Methods take one request; they answer with one response or a stream of them.
     """
 
-    def __init__(self, *, verifier: TokenVerifier, domain: str, under_way: CallsUnderWay) -> None:
+    def __init__(
+        self,
+        *,
+        verifier: TokenVerifier,
+        domain: str,
+        under_way: CallsUnderWay,
+        codecs: Mapping[str, Codec],
+    ) -> None:
+        """codecs are by method, "/package.Service/Method"."""
         self._verifier = verifier
         self._domain = domain
         self._under_way = under_way
+        self._codecs = codecs
         self._validation = Validation()
         self._wrapped: dict[str, MethodHandler] = {}
 
@@ -164,10 +183,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
+        codec = self._codecs.get(method)
         return grpc.unary_unary_rpc_method_handler(
             call.answer,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+            request_deserializer=codec.read if codec else handler.request_deserializer,
+            response_serializer=codec.write if codec else handler.response_serializer,
         )
 
 

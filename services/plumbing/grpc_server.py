@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from plumbing.v1 import diagnostics_pb2, diagnostics_pb2_grpc
 
 from services.plumbing.auth import TokenVerifier
 from services.plumbing.draining import CallsUnderWay
-from services.plumbing.grpc_calls import CallInterceptor
+from services.plumbing.grpc_calls import CallInterceptor, Codec
 
 log = logging.getLogger("server")
 
@@ -37,10 +37,13 @@ Register = Callable[[Any], None]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A gRPC service to serve: its full name and what adds it to a server."""
+    """A gRPC service to serve: its full name, what adds it to a server, and the codecs of methods
+    that have one of their own, by name.
+    """
 
     full_name: str
     register: Register
+    codecs: Mapping[str, Codec] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -81,8 +84,15 @@ async def start(
     domain is the ErrorInfo domain of refusals, such as "ledger.loyalty.example".
     """
     under_way = CallsUnderWay()
+    codecs = {
+        f"/{service.full_name}/{method}": codec
+        for service in services
+        for method, codec in service.codecs.items()
+    }
     server = grpc.aio.server(
-        interceptors=[CallInterceptor(verifier=verifier, domain=domain, under_way=under_way)],
+        interceptors=[
+            CallInterceptor(verifier=verifier, domain=domain, under_way=under_way, codecs=codecs)
+        ],
         options=OPTIONS,
         maximum_concurrent_rpcs=CONCURRENT_CALLS_MAX,
     )

@@ -1,9 +1,12 @@
 """What a server and its committers say to each other arrives as it was said."""
 
+import msgspec
 import pytest
+from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 from sqlalchemy.exc import DataError
 
 from services.ledger import frames
+from services.ledger.answers import recorded_sale
 from services.ledger.domain import refusals
 from services.ledger.domain.basket import Line, Sale, lines_json
 from services.ledger.domain.circumstances import Limits
@@ -70,6 +73,15 @@ def test_an_opening_arrives_as_it_was_sent() -> None:
 
 def test_documents_arrive_as_they_were_sent() -> None:
     assert frames.decode_answers(frames.encode_answers([DOCUMENT])) == [DOCUMENT]
+
+
+def test_what_a_till_is_told_of_a_sale_arrives_as_it_was_written() -> None:
+    told = recorded_sale(msgspec.structs.replace(DOCUMENT, recorded_before=True))
+    assert frames.decode_answers(frames.encode_answers([told])) == [told]
+    assert told.recorded_before
+    response = pos.RecordSaleResponse.FromString(told.response)
+    assert response.sale == "wallets/7/sales/3"
+    assert [each.explanation for each in response.points] == ["2 points for 2.99 EUR: a point"]
 
 
 @pytest.mark.parametrize("kind", [*refusals.REMEMBERED.values(), refusals.RequestIdReused])

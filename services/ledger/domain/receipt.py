@@ -1,6 +1,7 @@
 """What a till prints, and what people are told of an entry."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from services.ledger.domain.basket import money
 from services.ledger.domain.documents import Account, Balance, Document, DocumentType, Entry
@@ -9,6 +10,7 @@ from services.ledger.domain.policy import PointKind
 
 REDEMPTION = Account.REDEMPTION
 REDEEMABLE = PointKind.REDEEMABLE
+SALE = DocumentType.SALE
 
 
 def receipt_texts(entries: Sequence[Entry], balance: Balance) -> list[str]:
@@ -55,12 +57,22 @@ def tender_explanation(document: Document, entry: Entry) -> str:
     return f"{points} spent on {money(worth, document.currency)} of the basket"
 
 
+@lru_cache(maxsize=4_096)
 def counted(points: int) -> str:
     return f"{points:,} point{'' if abs(points) == 1 else 's'}"
 
 
+# A rule gives points of several kinds for the same lines, and many baskets come to little.
+@lru_cache(maxsize=4_096)
+def earned(points: int, basis: int, currency: str, title: str) -> str:
+    """Why a sale gave points."""
+    return f"{counted(points)} for {money(basis, currency)}: {title}"
+
+
 def explanation(document: Document, entry: Entry) -> str:
     """Why an entry is there, in one plain sentence."""
+    if document.type is SALE and entry.account is not REDEMPTION:
+        return earned(abs(entry.points), entry.basis, document.currency, entry.title)
     if document.type is DocumentType.ADJUSTMENT:
         return document.reason
     points = counted(abs(entry.points))
@@ -70,7 +82,5 @@ def explanation(document: Document, entry: Entry) -> str:
         return LIVED[document.type].format(points=points, reason=document.reason)
     if entry.account is REDEMPTION:
         return tender_explanation(document, entry)
-    if document.type is DocumentType.SALE:
-        return f"{points} for {money(entry.basis, document.currency)}: {entry.title}"
     words = "taken back with the return" if entry.points < 0 else "given anew after the return"
     return f"{points} {words}: {entry.title}"

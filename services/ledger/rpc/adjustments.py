@@ -5,6 +5,7 @@ import asyncio
 from loyalty.ledger.v1 import adjustments_pb2, adjustments_pb2_grpc
 
 from services.ledger.adjusting import Adjusting
+from services.ledger.answers import point_kind
 from services.ledger.domain.proposals import Decision, Proposal, ProposalState
 from services.ledger.rpc import messages, names
 from services.ledger.usecases.proposals import Proposals
@@ -93,7 +94,7 @@ def write_proposal(proposal: Proposal) -> adjustments_pb2.Proposal:
         state=adjustments_pb2.Proposal.State.ValueType(proposal.state.value),
         wallet=f"wallets/{proposal.wallet_id}",
         points=proposal.points,
-        kind=messages.point_kind(proposal.kind),
+        kind=point_kind(proposal.kind),
         reason=proposal.reason,
         reference=proposal.reference,
         proposer=proposal.proposer,

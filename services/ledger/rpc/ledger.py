@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import ledger_pb2, ledger_pb2_grpc
 
 from services.ledger.adjusting import Adjusting
+from services.ledger.answers import point_kind
 from services.ledger.committing import now_micros
 from services.ledger.domain.basket import lines_from_json
 from services.ledger.domain.documents import Account, AdjustPoints, DocumentType
@@ -168,7 +169,7 @@ class Ledger(ledger_pb2_grpc.LedgerServiceServicer):
             accounts=[
                 ledger_pb2.ProgrammeAccount(
                     account=Account(account).name.lower(),
-                    kind=messages.point_kind(PointKind(kind)),
+                    kind=point_kind(PointKind(kind)),
                     issued=points,
                 )
                 for (account, kind), points in sorted(sums.items())

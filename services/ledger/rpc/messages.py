@@ -1,20 +1,19 @@
 """Between the messages of the contract and the words of the domain."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
-from typing import Protocol
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import ledger_pb2
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 
+from services.ledger.answers import REDEMPTION, fill_balance, point_kind, sale_name, write_flags
 from services.ledger.domain.basket import MICROS_PER_SECOND, Line, Sale, lines_from_json
-from services.ledger.domain.documents import Account, Balance, Document, DocumentType, Entry, Flag
-from services.ledger.domain.lots import Tender
+from services.ledger.domain.documents import Balance, Document, DocumentType, Entry
 from services.ledger.domain.policy import PointKind
-from services.ledger.domain.receipt import explanation, receipt_texts
-from services.ledger.rpc import names
+from services.ledger.domain.receipt import explanation
+from services.ledger.rpc import names, sale_wire
 from services.plumbing.errors import FieldViolation, Invalid, Refused
 from services.plumbing.grpc_calls import code_of
 
@@ -47,26 +46,32 @@ def read_day(field: str, text: str) -> date:
         raise Invalid(f"{field}: {violation.description}", violations=[violation]) from None
 
 
-def read_sale(message: pos.Sale) -> Sale:
+def read_line(line: pos.Line) -> Line:
+    return Line(
+        line.sku,
+        line.quantity_thousandths,
+        line.amount_minor,
+        line.description,
+        tuple(line.category_path),
+        tuple(line.tags),
+        line.tax_minor,
+        line.discount_minor,
+        line.nature or 1,
+    )
+
+
+def read_lines(lines: Iterable[pos.Line]) -> list[Line]:
     """Refuses: Invalid, for what the rules of validity cannot say cheaply enough."""
-    lines = [
-        Line(
-            line.sku,
-            line.quantity_thousandths,
-            line.amount_minor,
-            line.description,
-            tuple(line.category_path),
-            tuple(line.tags),
-            line.tax_minor,
-            line.discount_minor,
-            line.nature or 1,
-        )
-        for line in message.lines
-    ]
-    for number, read in enumerate(lines):
+    found = [read_line(line) for line in lines]
+    for number, read in enumerate(found):
         if read.tax > read.amount:
             violation = FieldViolation(f"sale.lines[{number}].tax_minor", "exceeds amount_minor")
             raise Invalid(f"{violation.field}: {violation.description}", violations=[violation])
+    return found
+
+
+def read_sale(message: pos.Sale | sale_wire.Sale, lines: Sequence[Line]) -> Sale:
+    """A sale with its lines, which were read before."""
     return Sale(
         message.store,
         message.terminal,
@@ -92,87 +97,10 @@ def write_line(line: Line) -> pos.Line:
     )
 
 
-# Bound once: looking a member up in its class costs as much as the comparison.
-REDEMPTION = Account.REDEMPTION
-
-
-class AddPoints(Protocol):
-    """The repeated field that PointsByRule are added to."""
-
-    def add(
-        self,
-        *,
-        rule: str,
-        policy_version: int,
-        kind: pos.PointKind.ValueType,
-        points: int,
-        lines: Sequence[int],
-        explanation: str,
-        basis_minor: int,
-    ) -> object: ...
-
-
-def point_kind(kind: PointKind) -> pos.PointKind.ValueType:
-    return pos.PointKind.ValueType(kind._value_)
-
-
-def add_points(points: AddPoints, document: Document) -> None:
-    """Say for each entry which rule gave how much, and why; points that pay are no rule's. Filled
-    in place: a list given is copied.
-    """
-    for entry in document.entries:
-        if entry.account is REDEMPTION:
-            continue
-        points.add(
-            rule=entry.rule,
-            policy_version=entry.policy_version,
-            kind=point_kind(entry.kind),
-            points=entry.points,
-            lines=entry.lines,
-            explanation=explanation(document, entry),
-            basis_minor=entry.basis,
-        )
-
-
-def fill_balance(message: pos.Balance, balance: Balance) -> None:
-    message.available = balance.available
-    message.pending = balance.pending
-    message.qualifying = balance.qualifying
-    if balance.held:
-        message.held = balance.held
-
-
 def write_balance(balance: Balance) -> pos.Balance:
     message = pos.Balance()
     fill_balance(message, balance)
     return message
-
-
-def write_flags(flags: int) -> list[pos.Flag.ValueType]:
-    if not flags:
-        return []
-    found = []
-    if flags & Flag.POSSIBLE_DUPLICATE:
-        found.append(pos.FLAG_POSSIBLE_DUPLICATE)
-    if flags & Flag.UNKNOWN_CARD:
-        found.append(pos.FLAG_UNKNOWN_CARD)
-    return found
-
-
-def fill_tender(message: pos.PointsTender, tender: Tender) -> None:
-    message.points = tender.points
-    message.amount_minor = tender.amount
-
-
-def fill_recorded_sale(response: pos.RecordSaleResponse, document: Document) -> None:
-    response.sale = names.sale_name(document.wallet_id, document.document_id)
-    add_points(response.points, document)
-    fill_balance(response.balance, document.balance)
-    response.receipt_texts.extend(receipt_texts(document.entries, document.balance))
-    if document.tender is not None:
-        fill_tender(response.tender, document.tender)
-    if document.flags:
-        response.flags.extend(write_flags(document.flags))
 
 
 def refusal(refused: Refused) -> pos.Refusal:
@@ -240,7 +168,7 @@ def write_sale(
     """owner_id is whose wallet it earned for by origin."""
     lines = lines_from_json(document.lines_json)
     return ledger_pb2.JournalSale(
-        name=names.sale_name(document.wallet_id, document.document_id),
+        name=sale_name(document.wallet_id, document.document_id),
         sale=pos.Sale(
             store=document.store,
             terminal=document.terminal,

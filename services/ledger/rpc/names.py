@@ -2,6 +2,7 @@
 
 import hashlib
 
+from services.ledger.answers import sale_name
 from services.ledger.domain.documents import Document, DocumentType
 from services.ledger.domain.lots import LotId
 from services.ledger.domain.refusals import (
@@ -15,10 +16,6 @@ from services.ledger.domain.refusals import (
 )
 from services.plumbing.errors import Missing
 from services.plumbing.pages import WHOLE_NUMBER_MAX
-
-
-def sale_name(wallet_id: int, document_id: int) -> str:
-    return f"wallets/{wallet_id}/sales/{document_id}"
 
 
 def return_name(document: Document) -> str:

@@ -3,10 +3,18 @@
 import asyncio
 from collections.abc import Sequence
 
+from google.protobuf.message import DecodeError
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 from loyalty.ledger.v1 import point_of_sale_pb2_grpc
 
 from services.ledger import metrics
+from services.ledger.answers import (
+    RecordedSale,
+    add_points,
+    fill_balance,
+    fill_tender,
+    write_flags,
+)
 from services.ledger.card_cache import CardCache
 from services.ledger.card_lookups import CardLookups
 from services.ledger.domain.basket import Sale, lines_json
@@ -20,19 +28,26 @@ from services.ledger.domain.documents import (
 )
 from services.ledger.domain.receipt import receipt_texts
 from services.ledger.domain.refusals import UnknownSale
-from services.ledger.rpc import messages, names
+from services.ledger.rpc import messages, names, sale_wire
+from services.ledger.rpc.line_reading import LineReader
 from services.ledger.shards import Shards
 from services.ledger.storage.directory import Card
 from services.ledger.usecases.quote import Quotes
 from services.plumbing.auth import Caller, current_caller
-from services.plumbing.errors import Refused
-from services.plumbing.grpc_calls import Context
-from services.plumbing.validation import refused_items
+from services.plumbing.errors import FieldViolation, Refused
+from services.plumbing.grpc_calls import Codec, Context
+from services.plumbing.validation import Validation, invalid, refused_items
 
-# A call reads or answers so many sales, or makes so many commands, before others have their turn:
-# two milliseconds of either.
+# A call reads so many sales, or makes so many commands, before others have their turn: a
+# millisecond or two of either.
 SALES_BETWEEN_TURNS = 25
 COMMANDS_BETWEEN_TURNS = 200
+
+# What is not read and written as its message: see sale_wire, and committers answer in bytes.
+CODECS = {
+    "RecordSale": Codec(read=pos.RecordSaleRequest.FromString, write=bytes),
+    "BatchRecordSales": sale_wire.BATCHES,
+}
 
 
 class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
@@ -43,43 +58,43 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         self._cards = cards
         self._lookups = lookups
         self._quotes = quotes
+        self._lines = LineReader()
         # Batches are read one after the other: so the first is with its committers while the next
         # is read, and none waits until all are.
         self._reading = asyncio.Lock()
 
-    async def RecordSale(
+    # Written as CODECS says, of which the stubs know nothing.
+    async def RecordSale(  # type: ignore[override]
         self,
         request: pos.RecordSaleRequest,
         context: Context,  # noqa: ARG002
-    ) -> pos.RecordSaleResponse:
+    ) -> bytes:
+        """Answers a serialized RecordSaleResponse."""
         try:
             sale = admit_sale(request.sale, current_caller())
             token = request.sale.card_token
             card = (await self._lookups.of([token]))[token]
-            document = await self._shards.post_one(sale_command(request, sale, card))
+            recorded = await self._shards.record(sale_command(request, sale, card))
         except Refused as refused:
             metrics.REFUSALS.labels(refused.reason).inc()
             raise
-        if not document.recorded_before:
+        if not recorded.recorded_before:
             metrics.SALES.inc()
-        response = pos.RecordSaleResponse()
-        messages.fill_recorded_sale(response, document)
-        return response
+        return recorded.response
 
-    async def BatchRecordSales(
+    # Read and written as CODECS says, of which the stubs know nothing.
+    async def BatchRecordSales(  # type: ignore[override]
         self,
-        request: pos.BatchRecordSalesRequest,
+        request: sale_wire.BatchRecordSalesRequest,
         context: Context,  # noqa: ARG002
-    ) -> pos.BatchRecordSalesResponse:
+    ) -> sale_wire.BatchRecordSalesResponse:
         answers = await self._record_all(request.requests, current_caller())
-        response = pos.BatchRecordSalesResponse()
+        response: sale_wire.BatchRecordSalesResponse = sale_wire.new_response()
         recorded = 0
-        for number, answer in enumerate(answers):
-            if number % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
-                await asyncio.sleep(0)
-            if isinstance(answer, Document):
+        for answer in answers:
+            if isinstance(answer, RecordedSale):
                 recorded += not answer.recorded_before
-                messages.fill_recorded_sale(response.outcomes.add().recorded, answer)
+                response.outcomes.add(recorded=answer.response)
             elif isinstance(answer, Refused):
                 metrics.REFUSALS.labels(answer.reason).inc()
                 response.outcomes.add(refused=messages.refusal(answer))
@@ -90,12 +105,12 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         return response
 
     async def _record_all(
-        self, requests: Sequence[pos.RecordSaleRequest], caller: Caller
-    ) -> list[Document | Exception]:
+        self, requests: Sequence[sale_wire.RecordSaleRequest], caller: Caller
+    ) -> list[RecordedSale | Exception]:
         """Record the sales of a batch; one that is refused stands in its place as its refusal."""
-        answers: list[Document | Exception | None] = [None] * len(requests)
+        answers: list[RecordedSale | Exception | None] = [None] * len(requests)
         async with self._reading:
-            admitted = await _admit_all(requests, caller, answers)
+            admitted = await self._admit_all(requests, caller, answers)
         cards = await self._lookups.of([requests[number].sale.card_token for number, _ in admitted])
         commands = []
         for count, (number, sale) in enumerate(admitted):
@@ -103,10 +118,33 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
                 await asyncio.sleep(0)
             request = requests[number]
             commands.append(sale_command(request, sale, cards[request.sale.card_token]))
-        posted = await self._shards.post_all(commands)
+        posted = await self._shards.record_all(commands)
         for (number, _), answer in zip(admitted, posted, strict=True):
             answers[number] = answer
         return [answer for answer in answers if answer is not None]
+
+    async def _admit_all(
+        self,
+        requests: Sequence[sale_wire.RecordSaleRequest],
+        caller: Caller,
+        answers: list[RecordedSale | Exception | None],
+    ) -> list[tuple[int, Sale]]:
+        """The sales of a batch that may be recorded, by their places; the others are answered."""
+        admitted: list[tuple[int, Sale]] = []
+        invalid = refused_items()
+        for number, request in enumerate(requests):
+            if number % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
+                await asyncio.sleep(0)
+            try:
+                lines = None if number in invalid else self._lines.read(request.sale.lines)
+                if lines is None:
+                    admitted.append((number, admit_sale(read_whole(request).sale, caller)))
+                else:
+                    admit(request.sale, caller)
+                    admitted.append((number, messages.read_sale(request.sale, lines)))
+            except Refused as refused:
+                answers[number] = refused
+        return admitted
 
     async def RecordReturn(
         self,
@@ -163,11 +201,11 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         response = pos.QuoteSaleResponse(
             balance=messages.write_balance(quoted.balance),
             receipt_texts=receipt_texts(quoted.entries, quoted.balance),
-            flags=messages.write_flags(quoted.flags),
+            flags=write_flags(quoted.flags),
         )
-        messages.add_points(response.points, quoted)
+        add_points(response.points, quoted)
         if quoted.tender is not None:
-            messages.fill_tender(response.tender, quoted.tender)
+            fill_tender(response.tender, quoted.tender)
         return response
 
 
@@ -177,44 +215,40 @@ def fill_taken_back(
     # A field named as a keyword of the language can be set by name only.
     setattr(response, "return", names.return_name(document))
     response.sale = names.sale_of(document)
-    messages.add_points(response.points, document)
+    add_points(response.points, document)
     response.points_forgiven = document.points_forgiven
     if document.tender is not None:
-        messages.fill_tender(response.tender, document.tender)
+        fill_tender(response.tender, document.tender)
         response.money_minor = -document.amount - document.tender.amount
-    messages.fill_balance(response.balance, document.balance)
+    fill_balance(response.balance, document.balance)
     response.receipt_texts.extend(receipt_texts(document.entries, document.balance))
 
 
-async def _admit_all(
-    requests: Sequence[pos.RecordSaleRequest],
-    caller: Caller,
-    answers: list[Document | Exception | None],
-) -> list[tuple[int, Sale]]:
-    """The sales of a batch that may be recorded, by their places; the others are answered."""
-    admitted: list[tuple[int, Sale]] = []
-    invalid = refused_items()
-    for number, request in enumerate(requests):
-        if number % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
-            await asyncio.sleep(0)
-        if number in invalid:
-            answers[number] = invalid[number]
-            continue
-        try:
-            admitted.append((number, admit_sale(request.sale, caller)))
-        except Refused as refused:
-            answers[number] = refused
-    return admitted
+def read_whole(request: sale_wire.RecordSaleRequest) -> pos.RecordSaleRequest:
+    """A request with lines that are not read as usual. Refuses: Invalid, with all that is wrong."""
+    try:
+        whole = sale_wire.whole(request)
+    except DecodeError:
+        raise invalid([FieldViolation("sale.lines", "cannot be read")]) from None
+    Validation().check(whole)
+    return whole
 
 
 def admit_sale(sale: pos.Sale, caller: Caller) -> Sale:
     """A sale the caller may record. Refuses: RawCardNumber, FOREIGN_STORE, INVALID_REQUEST."""
+    admit(sale, caller)
+    return messages.read_sale(sale, messages.read_lines(sale.lines))
+
+
+def admit(sale: pos.Sale | sale_wire.Sale, caller: Caller) -> None:
+    """Refuses: RawCardNumber, FOREIGN_STORE."""
     refuse_raw_card_number(sale.card_token)
     caller.require_store(sale.store)
-    return messages.read_sale(sale)
 
 
-def sale_command(request: pos.RecordSaleRequest, sale: Sale, card: Card) -> RecordSale:
+def sale_command(
+    request: pos.RecordSaleRequest | sale_wire.RecordSaleRequest, sale: Sale, card: Card
+) -> RecordSale:
     lines = lines_json(sale.lines)
     body = names.body_hash(
         "sale",

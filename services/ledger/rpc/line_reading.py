@@ -1,0 +1,107 @@
+"""Lines of baskets, read out of their bytes.
+
+A shop sells the same things at the same prices, so most of a line has been seen before. The wire
+names a line's product first and then its amounts, and what is the concatenation of two messages is
+their merger: both halves are checked and read once, and remembered by their bytes.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import TypeAlias, TypeVar
+
+from google.protobuf.message import DecodeError
+from loyalty.ledger.v1 import point_of_sale_pb2 as pos
+
+from services.ledger.domain.basket import Line
+from services.ledger.rpc import messages
+from services.plumbing.errors import Invalid
+from services.plumbing.validation import Validation
+
+# Of each half; together they take some 50 MB.
+REMEMBERED_MAX = 65_536
+# Longer ones are read anew each time: so what is remembered is bounded.
+REMEMBERED_BYTES_MAX = 256
+# How sku, description and category path begin on the wire: number and kind of the field.
+_PRODUCT = frozenset(
+    number << 3 | 2
+    for number in (
+        pos.Line.SKU_FIELD_NUMBER,
+        pos.Line.DESCRIPTION_FIELD_NUMBER,
+        pos.Line.CATEGORY_PATH_FIELD_NUMBER,
+    )
+)
+_ONE_BYTE = 0x80
+
+_SOME_PRODUCT = pos.Line(sku="some").SerializeToString()
+
+# What is sold: sku, description, category path.
+_Product: TypeAlias = tuple[str, str, tuple[str, ...]]
+# How much of it: quantity and amount, then tags, tax, discount and nature.
+_Amounts: TypeAlias = tuple[int, int, tuple[str, ...], int, int, int]
+Half = TypeVar("Half")
+
+
+class LineReader:
+    """Reads lines. No rule is about a product and its amounts together, so each half is checked by
+    itself: with no amounts, and as those of some product.
+    """
+
+    def __init__(self) -> None:
+        self._validation = Validation()
+        self._products: dict[bytes, _Product] = {}
+        self._amounts: dict[bytes, _Amounts] = {}
+
+    def read(self, lines: Sequence[bytes]) -> list[Line] | None:
+        """The lines of a basket; None where one breaks a rule or is not written as usual."""
+        products, amounts = self._products, self._amounts
+        found = []
+        for line in lines:
+            # The product ends here, as far as it stands first and its texts are short.
+            end, last = 0, len(line) - 1
+            while end < last and line[end] in _PRODUCT and (length := line[end + 1]) < _ONE_BYTE:
+                end += 2 + length
+            product = products.get(line[:end]) or self._learn_product(line[:end])
+            counted = amounts.get(line[end:]) or self._learn_amounts(line[end:])
+            if product is None or counted is None:
+                return None
+            sku, description, path = product
+            quantity, amount, tags, tax, discount, nature = counted
+            found.append(
+                Line(sku, quantity, amount, description, path, tags, tax, discount, nature)
+            )
+        return found
+
+    def _learn_product(self, half: bytes) -> _Product | None:
+        message = self._checked(half)
+        if message is None:
+            return None
+        path = tuple(map(sys.intern, message.category_path))
+        return _remember(self._products, half, (message.sku, message.description, path))
+
+    def _learn_amounts(self, half: bytes) -> _Amounts | None:
+        message = self._checked(_SOME_PRODUCT + half)
+        # What names the product anew or says anything twice is no half of its own.
+        if message is None or message.SerializeToString() != _SOME_PRODUCT + half:
+            return None
+        read = messages.read_line(message)
+        if read.description or read.category_path or read.tax > read.amount:
+            return None
+        counted = read.quantity, read.amount, read.tags, read.tax, read.discount, read.nature
+        return _remember(self._amounts, half, counted)
+
+    def _checked(self, line: bytes) -> pos.Line | None:
+        try:
+            message = pos.Line.FromString(line)
+            self._validation.check(message)
+        except (DecodeError, Invalid):
+            return None
+        return message
+
+
+def _remember(known: dict[bytes, Half], half: bytes, read: Half) -> Half:
+    if len(half) > REMEMBERED_BYTES_MAX:
+        return read
+    if len(known) >= REMEMBERED_MAX:
+        known.clear()
+    known[half] = read
+    return read

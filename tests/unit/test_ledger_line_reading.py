@@ -1,0 +1,129 @@
+"""A basket's lines are read out of their bytes as their messages say, whatever was seen before."""
+
+import pytest
+from buf.validate import validate_pb2
+from loyalty.ledger.v1 import point_of_sale_pb2 as pos
+
+from services.ledger.domain.basket import Line
+from services.ledger.rpc import line_reading, messages, sale_wire
+from services.ledger.rpc.line_reading import LineReader
+from services.ledger.rpc.point_of_sale import read_whole
+from services.plumbing.errors import Invalid
+
+BANANAS = pos.Line(
+    sku="4011",
+    description="Äpfel, no bananas",
+    category_path=["PRODUCE", "FRUIT"],
+    quantity_thousandths=1500,
+    amount_minor=299,
+    tags=["fresh", "local"],
+    tax_minor=20,
+    discount_minor=5,
+    nature=pos.Line.NATURE_SERVICE,
+)
+RICE = pos.Line(sku="7", quantity_thousandths=1000, amount_minor=450)
+BARE = pos.Line(sku="x")
+USUAL = (BANANAS, RICE, BARE)
+PRODUCT = pos.Line(sku="7", description="Rice").SerializeToString()
+AMOUNTS = pos.Line(quantity_thousandths=1000, amount_minor=450).SerializeToString()
+# What says the same in other bytes, or more than is known.
+UNUSUAL = {
+    "amounts first": AMOUNTS + PRODUCT,
+    "named twice": PRODUCT + AMOUNTS + pos.Line(sku="8").SerializeToString(),
+    "counted twice": PRODUCT + AMOUNTS + AMOUNTS,
+    "described anew, as nothing": PRODUCT + AMOUNTS + b"\x12\x00",
+    "a long text": pos.Line(sku="7", description="é" * 100, amount_minor=1).SerializeToString(),
+}
+WRONG = {
+    "no product": AMOUNTS,
+    "nothing": b"",
+    "sku taken back": PRODUCT + AMOUNTS + b"\x0a\x00",
+    "tax above amount": pos.Line(sku="7", amount_minor=1, tax_minor=2).SerializeToString(),
+    "below zero": pos.Line(sku="7", amount_minor=-1).SerializeToString(),
+    "a zero byte": pos.Line(sku="7\0", amount_minor=1).SerializeToString(),
+    "no such nature": pos.Line(sku="7", nature=9).SerializeToString(),  # type: ignore[arg-type]
+    "no UTF-8": b"\x0a\x01\xff" + AMOUNTS,
+    "cut off": PRODUCT[:-1],
+    "cut off in the amounts": PRODUCT + AMOUNTS[:-1] + b"\xff",
+}
+
+
+def read_alone(line: bytes) -> list[Line]:
+    return [messages.read_line(pos.Line.FromString(line))]
+
+
+def request_of(line: bytes) -> sale_wire.RecordSaleRequest:
+    sale = pos.Sale(
+        card_token="card-1", store="1", terminal="1", receipt_number="R", currency_code="USD"
+    )
+    sale.business_time.FromSeconds(1_700_000_000)
+    request = pos.RecordSaleRequest(request_id="0b6ecf2e-5ed5-4d14-a0b6-8a9f16d0e7a1", sale=sale)
+    batch = pos.BatchRecordSalesRequest(requests=[request])
+    [read] = sale_wire.BATCHES.read(batch.SerializeToString()).requests
+    read.sale.lines.append(line)
+    found: sale_wire.RecordSaleRequest = read
+    return found
+
+
+@pytest.fixture
+def reader() -> LineReader:
+    return LineReader()
+
+
+def test_a_line_is_read_as_its_message_says_the_first_time_and_again(reader: LineReader) -> None:
+    lines = [line.SerializeToString() for line in USUAL]
+    expected = [messages.read_line(line) for line in USUAL]
+    assert reader.read(lines) == expected
+    assert reader.read(lines[::-1]) == expected[::-1]
+
+
+def test_a_known_product_with_known_amounts_is_a_line_of_its_own(reader: LineReader) -> None:
+    reader.read([line.SerializeToString() for line in USUAL])
+    line = pos.Line(sku="7", quantity_thousandths=0)
+    line.MergeFrom(pos.Line(tags=BANANAS.tags, tax_minor=20, discount_minor=5, amount_minor=299))
+    line.quantity_thousandths, line.nature = 1500, BANANAS.nature
+    written = line.SerializeToString()
+    assert reader.read([written]) == read_alone(written)
+
+
+@pytest.mark.parametrize("line", UNUSUAL.values(), ids=UNUSUAL)
+def test_what_is_written_unusually_is_left_to_its_message(reader: LineReader, line: bytes) -> None:
+    reader.read([RICE.SerializeToString(), PRODUCT + AMOUNTS])
+    assert reader.read([line]) is None
+    whole = read_whole(request_of(line))
+    assert messages.read_lines(whole.sale.lines) == read_alone(line)
+
+
+@pytest.mark.parametrize("line", WRONG.values(), ids=WRONG)
+def test_what_breaks_a_rule_is_refused_whatever_was_seen_before(
+    reader: LineReader, line: bytes
+) -> None:
+    reader.read([RICE.SerializeToString(), PRODUCT + AMOUNTS])
+    for _ in range(2):
+        assert reader.read([line]) is None
+    with pytest.raises(Invalid):
+        messages.read_lines(read_whole(request_of(line)).sale.lines)
+
+
+def test_no_rule_is_about_a_line_as_a_whole() -> None:
+    assert not pos.Line.DESCRIPTOR.GetOptions().HasExtension(validate_pb2.message)
+
+
+def test_lines_are_read_when_no_more_may_be_remembered(
+    reader: LineReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_reading, "REMEMBERED_MAX", 2)
+    lines = [pos.Line(sku=str(n), amount_minor=n).SerializeToString() for n in range(7)]
+    assert reader.read(lines) == [line for each in lines for line in read_alone(each)]
+
+
+def test_long_lines_are_read_and_not_remembered(
+    reader: LineReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ["PRODUCE", "x" * 100, "y" * 100, "z" * 100]
+    line = pos.Line(sku="7", category_path=path, amount_minor=1).SerializeToString()
+    for _ in range(2):
+        assert reader.read([line]) == read_alone(line)
+    # Only what is remembered is read now.
+    monkeypatch.setattr(LineReader, "_checked", lambda *_: None)
+    assert reader.read([line]) is None
