@@ -6,7 +6,7 @@ tests stay together, and so do those of a group below.
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ import uvloop
 from xdist.scheduler import LoadScopeScheduling
 
 from loadtests.broker import Broker, running_broker
+from tests.disk import spare_the_disk
 from tests.faults.programme import Programme
 
 pytest_plugins = ["tests.collection"]
@@ -24,22 +25,22 @@ os.environ["LOYALTY_NIGHT"] = "no"
 os.environ["EVENTLET_NO_GREENDNS"] = "yes"
 
 # By the beginnings of the modules' names; the first that fits counts. The tests of PLATFORM share
-# one, parts of which they kill, so that one at a time may have it; those of RABBITMQ share one too.
+# one, parts of which they kill, so that one at a time may have it; those of RABBITMQ another.
 YEAR, PLATFORM, RABBITMQ = "year", "platform", "rabbitmq"
-MEASURES, STARTS, SALES = "measures", "starts", "sales"
+MEASURES, STARTS = "measures", "starts"
 GROUPS = {
     "tests/journeys/test_real_year.py": YEAR,
     "tests/journeys/test_platform_on_rabbitmq.py": RABBITMQ,
     "tests/service/test_bus_": RABBITMQ,
     "tests/journeys/test_platform_up.py": STARTS,
     "tests/journeys/": PLATFORM,
-    "tests/faults/test_bus_rabbitmq.py": SALES,
+    "tests/faults/test_bus_rabbitmq.py": RABBITMQ,
     "tests/faults/": PLATFORM,
     "tests/service/test_loadtests_": MEASURES,
 }
 # The longest first. Not among the first one of a test or two: xdist gives its worker the next
 # group at once.
-ORDER = (YEAR, PLATFORM, RABBITMQ, MEASURES, STARTS, SALES)
+ORDER = (YEAR, RABBITMQ, PLATFORM, MEASURES, STARTS)
 
 
 def pytest_asyncio_loop_factories(
@@ -82,6 +83,30 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Grouped:
     return Grouped(config, log)
 
 
+# The platforms that tests of several modules share, by their fixtures' names.
+PLATFORMS: dict[str, Programme] = {}
+LAST_USERS = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note who is the last to need each platform."""
+    session.stash[LAST_USERS] = {
+        name: item.nodeid
+        for item in session.items
+        for name in ("running", "running_on_rabbitmq")
+        if name in getattr(item, "fixturenames", ())
+    }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Stop a platform that nobody needs any more: an idle one takes its part of the processor."""
+    yield
+    for name, last_user in item.session.stash[LAST_USERS].items():
+        if item.nodeid == last_user and name in PLATFORMS:
+            PLATFORMS[name].stop()
+
+
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """One RabbitMQ for the whole run; a test that ends it starts it again."""
@@ -92,8 +117,25 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programme]:
     """One platform for the whole run, with a policy; tests mind their own cards and members."""
-    programme = Programme(tmp_path_factory.mktemp("programme") / "data")
+    data = tmp_path_factory.mktemp("programme") / "data"
+    programme = PLATFORMS["running"] = Programme(data)
     programme.start()
+    try:
+        programme.publish_policy()
+        yield programme
+    finally:
+        programme.stop()
+
+
+@pytest.fixture(scope="session")
+def running_on_rabbitmq(
+    rabbitmq: Broker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Programme]:
+    """Another, on RabbitMQ; what dies there are the broker and consumers."""
+    data = tmp_path_factory.mktemp("programme") / "data"
+    programme = PLATFORMS["running_on_rabbitmq"] = Programme(data, amqp_url=rabbitmq.url)
+    programme.start()
+    spare_the_disk(programme.ledger_url)
     try:
         programme.publish_policy()
         yield programme

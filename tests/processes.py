@@ -9,7 +9,7 @@ POLL_SECONDS = 0.01
 POLL_SECONDS_MAX = 0.1
 
 
-def wait_for(condition: Callable[[], bool], *, what: str, seconds: float = 15.0) -> None:
+def wait_for(condition: Callable[[], bool], *, what: str, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while True:
         asked = time.monotonic()

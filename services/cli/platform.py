@@ -12,7 +12,7 @@ from pathlib import Path
 from services.cli.run_file import RunningPlatform
 from services.plumbing import child_process
 
-READY_SECONDS_MAX = 660.0
+READY_SECONDS_MAX = 780.0
 STOP_STEPS = ((signal.SIGTERM, 150.0),)
 POLL_SECONDS = 0.02
 

@@ -32,7 +32,7 @@ log = logging.getLogger("up")
 
 # PostgreSQL may have a long log to replay after a crash; the servers have nothing of the kind.
 POSTGRES_SECONDS_MAX = 600.0
-SERVERS_SECONDS_MAX = 60.0
+SERVERS_SECONDS_MAX = 180.0
 WATCH_SECONDS = 0.1
 # A night that is cut short goes on at the next start.
 NIGHT_STOP_STEPS = ((signal.SIGTERM, 2.0),)

@@ -26,7 +26,6 @@ from tests.service.bus_runtimes import free_address
 # Points by wallet and kind.
 Points = dict[tuple[int, int], int]
 QUALIFYING = 2
-START_SECONDS_MAX = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +139,10 @@ def inject_duplicates(programme: Programme, amqp_url: str, *, count: int) -> int
             publisher = Publisher(connection, "ledger")
             for shard in range(SHARDS):
                 with transaction(source) as reading:
+                    origin = outbox.origin(reading, schema(shard)).name
                     found = outbox.read(reading, schema(shard), outbox.START, limit=count)
                 for stored in chance.sample(found, len(found)):
-                    publisher.publish(schema(shard), "", stored)
+                    publisher.publish(schema(shard), origin, stored)
                     sent += 1
             publisher.wait_until_confirmed()
     finally:

@@ -32,7 +32,7 @@ from tests.processes import is_gone, wait_for
 # Below the ports that systems hand out to outgoing connections.
 PORT_BASES = range(20_000, 30_000)
 SHARDS = 2
-BACK_SECONDS_MAX = 60.0
+BACK_SECONDS_MAX = 180.0
 TOKEN_SECONDS = 3600
 
 Metadata = tuple[tuple[str, str], ...]
@@ -146,7 +146,11 @@ class Programme:
             log=self.data_dir / "logs" / "second-ledger.log",
         )
         try:
-            wait_for(lambda: probes.serves_grpc(address), what="a second ledger", seconds=60)
+            wait_for(
+                lambda: probes.serves_grpc(address),
+                what="a second ledger",
+                seconds=BACK_SECONDS_MAX,
+            )
             yield address
         finally:
             child_process.stop(process)
@@ -196,29 +200,43 @@ class Programme:
             connection.close()
 
     def publish_policy(self) -> None:
-        """A point of both kinds per dollar from a year ago on."""
-        policy = earn_policy_pb2.EarnPolicy(
-            currency_code="USD",
-            rules=[
-                earn_policy_pb2.EarnRule(
-                    rule="base",
-                    title="1 point per dollar",
-                    per_amount=earn_policy_pb2.PointsPerAmount(points=1, per_minor=100),
-                    kinds=[
-                        point_of_sale_pb2.POINT_KIND_REDEEMABLE,
-                        point_of_sale_pb2.POINT_KIND_QUALIFYING,
-                    ],
-                    tier_multiplied=True,
-                )
-            ],
-        )
-        policy.effective_time.FromDatetime(datetime.now(UTC) - timedelta(days=365))
         request = earn_policy_pb2.PublishEarnPolicyRequest(
-            request_id=str(uuid.uuid4()), policy=policy
+            request_id=str(uuid.uuid4()), policy=policy()
         )
         with grpc.insecure_channel(self.ledger_address) as channel:
             stub = earn_policy_pb2_grpc.EarnPolicyServiceStub(channel)
             stub.PublishEarnPolicy(request, metadata=self.bearer("policies.write"), timeout=30)
+
+
+def policy() -> earn_policy_pb2.EarnPolicy:
+    """A point per dollar of both kinds, which tiers multiply, and another for a dollar of produce;
+    none for tobacco. From a year ago on.
+    """
+
+    def category(name: str) -> earn_policy_pb2.LineCondition:
+        pattern = earn_policy_pb2.CategoryPattern(segments=[name])
+        return earn_policy_pb2.LineCondition(categories=[pattern])
+
+    per_dollar = earn_policy_pb2.PointsPerAmount(points=1, per_minor=100)
+    base = earn_policy_pb2.EarnRule(
+        rule="base",
+        title="1 point per dollar",
+        per_amount=per_dollar,
+        kinds=[point_of_sale_pb2.POINT_KIND_REDEEMABLE, point_of_sale_pb2.POINT_KIND_QUALIFYING],
+        tier_multiplied=True,
+    )
+    produce = earn_policy_pb2.EarnRule(
+        rule="produce-extra",
+        title="1 extra point per dollar of produce",
+        per_amount=per_dollar,
+        kinds=[point_of_sale_pb2.POINT_KIND_REDEEMABLE],
+        lines=category("PRODUCE"),
+    )
+    published = earn_policy_pb2.EarnPolicy(
+        currency_code="USD", rules=[base, produce], exclusions=[category("TOBACCO")]
+    )
+    published.effective_time.FromDatetime(datetime.now(UTC) - timedelta(days=365))
+    return published
 
 
 def connect(url: str) -> "psycopg2.extensions.connection":

@@ -4,21 +4,20 @@ Every consumer ends with exactly the ledger's totals; events that come again cha
 """
 
 import asyncio
+import itertools
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
-import pytest
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 from loyalty.ledger.v1 import point_of_sale_pb2_grpc
 
-from loadtests.broker import Broker, running_broker
-from tests.disk import spare_the_disk
+from loadtests.broker import Broker
 from tests.faults.bus_consumers import (
     Consumer,
     Killer,
@@ -34,28 +33,11 @@ SALES, BATCH, CARDS = 100_000, 500, 2_000
 # When, in sales, RabbitMQ goes away and comes back.
 STOPS_AT, STARTS_AT, DIES_AT = 20_000, 50_000, 75_000
 # Counted in sales, so that a slow machine does not spend its time on starting the dead again.
-KILLED_EVERY_SALES = 5_000
+KILLED_EVERY_SALES = 10_000
 LOOK_SECONDS = 0.25
 CATCH_UP_SECONDS_MAX = 120.0
 
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with running_broker(tmp_path_factory.mktemp("broker")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator[Programme]:
-    programme = Programme(tmp_path_factory.mktemp("faults") / "data", amqp_url=broker.url)
-    programme.start()
-    # What dies are the broker and the consumers.
-    spare_the_disk(programme.ledger_url)
-    try:
-        programme.publish_policy()
-        yield programme
-    finally:
-        programme.stop()
+Sell = Callable[[pos.BatchRecordSalesRequest], Awaitable[int]]
 
 
 def batches() -> Iterator[pos.BatchRecordSalesRequest]:
@@ -78,23 +60,26 @@ def batches() -> Iterator[pos.BatchRecordSalesRequest]:
 
 
 async def test_100_000_sales_reach_every_consumer_once(
-    running: Programme, broker: Broker, tmp_path: Path
+    running_on_rabbitmq: Programme, rabbitmq: Broker, tmp_path: Path
 ) -> None:
-    with ExitStack() as opened:
+    programme = running_on_rabbitmq
+    async with AsyncExitStack() as opened:
+        sell = await opened.enter_async_context(till(programme))
         consumers = [
-            opened.enter_context(totals(running, broker.url, tmp_path)),
-            tiering(running),
+            opened.enter_context(totals(programme, rabbitmq.url, tmp_path)),
+            tiering(programme),
         ]
         killer = Killer(consumers)
-        sold = await sell_while_the_broker_dies(running, broker, killer)
+        unsold = batches()
+        most = itertools.islice(unsold, SALES // BATCH - 1)
+        sold = await sell_while_the_broker_dies(sell, rabbitmq, killer, most)
         assert min(killer.kills.values()) >= 1, killer.kills
-        expected = ledger_points(running)
-        assert sum(points for (_, kind), points in expected.items() if kind == 1) == sold
+        expected = ledger_points(programme)
         await eventually(
             lambda: all(agrees(each, expected) for each in consumers), CATCH_UP_SECONDS_MAX
         )
         before = [each.delivered() for each in consumers]
-        sent = inject_duplicates(running, broker.url, count=50)
+        sent = inject_duplicates(programme, rabbitmq.url, count=50)
         assert sent > 50
         wanted = [count + sent for count in before]
         await eventually(
@@ -102,28 +87,46 @@ async def test_100_000_sales_reach_every_consumer_once(
         )
         for each in consumers:
             assert agrees(each, expected), each.name
-    assert running.count("SELECT count(*) FROM inbox_parked") == 0
+        sold += await sell(next(unsold))
+        expected = ledger_points(programme)
+        await eventually(
+            lambda: all(agrees(each, expected) for each in consumers), CATCH_UP_SECONDS_MAX
+        )
+    assert sum(points for (_, kind), points in expected.items() if kind == 1) == sold
+    assert programme.count("SELECT count(*) FROM inbox_parked") == 0
 
 
-async def sell_while_the_broker_dies(programme: Programme, broker: Broker, killer: Killer) -> int:
-    """Record every sale, whatever becomes of the broker. Returns what was earned of each kind."""
-    metadata = programme.bearer("sales.write")
+async def sell_while_the_broker_dies(
+    sell: Sell, broker: Broker, killer: Killer, batches: Iterable[pos.BatchRecordSalesRequest]
+) -> int:
+    """Record sales, whatever becomes of the broker. Returns what was earned of each kind."""
+    fate = {STOPS_AT: broker.stop, STARTS_AT: broker.start, DIES_AT: lambda: revive(broker)}
     earned = 0
+    meanwhile = asyncio.create_task(asyncio.sleep(0))
+    for number, batch in enumerate(batches):
+        if (turn := fate.get(number * BATCH)) is not None:
+            # Tills go on while it comes to pass, but one thing after the other.
+            await meanwhile
+            meanwhile = asyncio.create_task(asyncio.to_thread(turn))
+        await asyncio.to_thread(killer.perhaps, BATCH / KILLED_EVERY_SALES)
+        earned += await sell(batch)
+    await meanwhile
+    return earned
+
+
+@asynccontextmanager
+async def till(programme: Programme) -> AsyncIterator[Sell]:
+    """What records the sales of a batch and gives what was earned of each kind."""
+    metadata = programme.bearer("sales.write")
+
+    async def sell(batch: pos.BatchRecordSalesRequest) -> int:
+        answer = await stub.BatchRecordSales(batch, metadata=metadata, timeout=60)
+        assert all(outcome.HasField("recorded") for outcome in answer.outcomes)
+        return sum(each.sale.lines[0].amount_minor // 100 for each in batch.requests)
+
     async with grpc.aio.insecure_channel(programme.ledger_address, options=OPTIONS) as channel:
         stub = point_of_sale_pb2_grpc.PointOfSaleServiceStub(channel)
-        fate = {STOPS_AT: broker.stop, STARTS_AT: broker.start, DIES_AT: lambda: revive(broker)}
-        meanwhile = asyncio.create_task(asyncio.sleep(0))
-        for number, batch in enumerate(batches()):
-            if (turn := fate.get(number * BATCH)) is not None:
-                # Tills go on while it comes to pass, but one thing after the other.
-                await meanwhile
-                meanwhile = asyncio.create_task(asyncio.to_thread(turn))
-            await asyncio.to_thread(killer.perhaps, BATCH / KILLED_EVERY_SALES)
-            answer = await stub.BatchRecordSales(batch, metadata=metadata, timeout=60)
-            assert all(outcome.HasField("recorded") for outcome in answer.outcomes)
-            earned += sum(r.sale.lines[0].amount_minor // 100 for r in batch.requests)
-        await meanwhile
-    return earned
+        yield sell
 
 
 def revive(broker: Broker) -> None:

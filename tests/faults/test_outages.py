@@ -92,7 +92,7 @@ async def test_database_away_for_long_is_told_to_the_tills_with_advice(
 
 
 @pytest.mark.parametrize(
-    ("number", "moments"), [(signal.SIGTERM, (120,)), (signal.SIGKILL, (60, 180, 300))]
+    ("number", "moments"), [(signal.SIGTERM, (120,)), (signal.SIGKILL, (60, 240))]
 )
 async def test_ledger_ends_under_load_and_every_sale_is_there_once(
     programme: Programme, number: signal.Signals, moments: tuple[int, ...]

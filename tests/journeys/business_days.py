@@ -1,38 +1,32 @@
 """Business days of a running platform, and `loyalty night`, which closes them."""
 
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from loyalty.tiering.v1 import rules_pb2, rules_pb2_grpc, tiering_pb2, tiering_pb2_grpc
+from typer.testing import Result
 
 from services.cli.demo.requests import request_id
 from services.cli.demo.tiers import GROUP, classic
 from services.cli.run_file import RunningPlatform
 from services.cli.tokens import mint
 from services.plumbing.grpc_client import bearer, channel
+from tests.journeys.terminal import loyalty
 
 
 def day(ago: int) -> str:
     return (datetime.now(UTC).date() - timedelta(days=ago)).isoformat()
 
 
-def night(data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "services.cli", "night", "--data", str(data), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def night(data: Path, *arguments: str) -> Result:
+    return loyalty("night", "--data", str(data), *arguments)
 
 
 def closed(data: Path, *arguments: str) -> list[str]:
     """The days that a night closed."""
     ended = night(data, "--json", *arguments)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.exit_code == 0, ended.stderr
     return [done["day"] for done in json.loads(ended.stdout)["done"]]
 
 

@@ -8,13 +8,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
-from loyalty.ledger.v1 import (
-    earn_policy_pb2,
-    earn_policy_pb2_grpc,
-    ledger_pb2,
-    ledger_pb2_grpc,
-    point_of_sale_pb2_grpc,
-)
+from loyalty.ledger.v1 import ledger_pb2, ledger_pb2_grpc, point_of_sale_pb2_grpc
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 from loyalty.members.v1 import members_pb2, members_pb2_grpc
 
@@ -62,13 +56,6 @@ class Chain:
         stub = members_pb2_grpc.MembersServiceStub(self.members_channel)
         return getattr(stub, method)(request, metadata=self.desk, timeout=CALL_SECONDS_MAX)
 
-    def publish(self, policy: earn_policy_pb2.EarnPolicy) -> None:
-        stub = earn_policy_pb2_grpc.EarnPolicyServiceStub(self.ledger_channel)
-        request = earn_policy_pb2.PublishEarnPolicyRequest(
-            request_id=str(uuid.uuid4()), policy=policy
-        )
-        stub.PublishEarnPolicy(request, metadata=self.desk, timeout=CALL_SECONDS_MAX)
-
     def enrol(self, card_token: str) -> str:
         """Enrol a member with a card. Returns the member's name, once the ledger knows of it."""
         request = members_pb2.EnrolMemberRequest(
@@ -112,35 +99,6 @@ class Chain:
         for account in answer.accounts:
             given[account.kind] += account.issued
         return given
-
-
-def policy() -> earn_policy_pb2.EarnPolicy:
-    """A point per dollar of both kinds and another for a dollar of produce; none for tobacco."""
-
-    def category(name: str) -> earn_policy_pb2.LineCondition:
-        pattern = earn_policy_pb2.CategoryPattern(segments=[name])
-        return earn_policy_pb2.LineCondition(categories=[pattern])
-
-    per_dollar = earn_policy_pb2.PointsPerAmount(points=1, per_minor=100)
-    base = earn_policy_pb2.EarnRule(
-        rule="base",
-        title="1 point per dollar",
-        per_amount=per_dollar,
-        kinds=[REDEEMABLE, QUALIFYING],
-    )
-    produce = earn_policy_pb2.EarnRule(
-        rule="produce-extra",
-        title="1 extra point per dollar of produce",
-        per_amount=per_dollar,
-        kinds=[REDEEMABLE],
-        lines=category("PRODUCE"),
-    )
-    return earn_policy_pb2.EarnPolicy(
-        effective_time=timestamp(OPENING - timedelta(days=30)),
-        currency_code="USD",
-        rules=[base, produce],
-        exclusions=[category("TOBACCO")],
-    )
 
 
 def at_hour(hour: int) -> Timestamp:

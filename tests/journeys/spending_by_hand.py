@@ -10,7 +10,7 @@ from functools import cache
 
 import duckdb
 
-from tests.journeys import tiers_by_hand, year_by_hand
+from tests.journeys import tiers_by_hand
 from tests.journeys.tiers_by_hand import FIRST_DAY, LAST_DAY, TiersByHand
 
 DAY = timedelta(days=1)
@@ -55,12 +55,10 @@ class Lot:
     points: int
 
 
-def work_out(tiers: TiersByHand) -> SpendingByHand:
-    connection = duckdb.connect()
-    year_by_hand.open_baskets(connection)
+def work_out(baskets: duckdb.DuckDBPyConnection, tiers: TiersByHand) -> SpendingByHand:
     earned: dict[int, Counter[date]] = defaultdict(Counter)
     bought: dict[int, set[date]] = defaultdict(set)
-    for household, day, base, produce in connection.execute(POINTS_BY_BASKET).fetchall():
+    for household, day, base, produce in baskets.execute(POINTS_BY_BASKET).fetchall():
         tier = tiers_by_hand.tier_on(day, tiers.changes[household])
         earned[household][day] += base * tiers_by_hand.HUNDREDTHS[tier] // 100 + produce
         bought[household].add(day)

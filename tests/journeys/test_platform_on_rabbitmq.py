@@ -4,20 +4,21 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from amqp.basic_message import Message
+from typer.testing import Result
 
 from loadtests.broker import Broker
 from services.cli import events
-from services.cli.platform import running_platform
 from services.cli.run_file import RunningPlatform
 from services.cli.status import read as read_status
 from services.plumbing import rabbitmq as on_broker
 from services.plumbing.inbox import Parked
+from tests.faults.programme import Programme
+from tests.journeys import terminal
 from tests.processes import wait_for
 
 LOYALTY = (sys.executable, "-m", "services.cli")
@@ -25,28 +26,19 @@ CARD_ISSUED = "loyalty.members.v1.CardIssued"
 HEAR_OF_MEMBERS = {"ledger", "tiering", "rewards"}
 
 
-@pytest.fixture(scope="module")
-def platform(
-    tmp_path_factory: pytest.TempPathFactory, rabbitmq: Broker
-) -> Iterator[RunningPlatform]:
-    data = tmp_path_factory.mktemp("platform") / "data"
-    with running_platform(data, amqp_url=rabbitmq.url) as running:
-        yield running
+@pytest.fixture
+def platform(running_on_rabbitmq: Programme) -> RunningPlatform:
+    running_on_rabbitmq.wait_until_healthy()
+    return running_on_rabbitmq.platform
 
 
-def loyalty(platform: RunningPlatform, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [*LOYALTY, *arguments, "--data", str(platform.data_dir)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def loyalty(platform: RunningPlatform, *arguments: str) -> Result:
+    return terminal.loyalty(*arguments, "--data", str(platform.data_dir))
 
 
 def answered(platform: RunningPlatform, *arguments: str) -> dict[str, Any]:
     ended = loyalty(platform, *arguments)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.exit_code == 0, ended.stderr
     found: dict[str, Any] = json.loads(ended.stdout)
     return found
 
@@ -110,7 +102,7 @@ def test_what_cannot_be_applied_is_listed_and_tried_again_on_demand(
         assert (each["source"], each["error"]) == ("members", "DecodeError")
         assert each["id"] in shown
     replayed = loyalty(platform, "events", "replay", found[0]["id"])
-    assert replayed.returncode == 1
+    assert replayed.exit_code == 1
     count = len(HEAR_OF_MEMBERS)
     assert replayed.stdout == f"{count} to apply again, {count} parked still\n"
     assert all(each.error.startswith("LookupError") for each in parked(platform))
@@ -121,7 +113,7 @@ def test_a_rewound_relay_tells_everything_again_and_it_changes_nothing(
 ) -> None:
     before = tailed(platform, "--from-start", "--source", "ledger", count=1)
     rewound = loyalty(platform, "events", "rewind", "relay", "members")
-    assert rewound.returncode == 0
+    assert rewound.exit_code == 0
     assert rewound.stdout == "relay reads 1 streams of members from the beginning\n"
     wait_for(
         # What `loyalty status` says, without a process for every time it is asked.
@@ -134,29 +126,17 @@ def test_a_rewound_relay_tells_everything_again_and_it_changes_nothing(
         "loyalty events: RabbitMQ tells ledger; rewind what tells RabbitMQ: relay members\n"
     )
     refused = loyalty(platform, "events", "rewind", "ledger", "ledger")
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert refused.stderr.startswith("loyalty events: ledger does not read ledger; there are: ")
 
 
 def test_events_are_nobodys_where_nothing_runs(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [*LOYALTY, "events", "parked", "--data", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert ended.returncode == 1
+    ended = terminal.loyalty("events", "parked", "--data", str(tmp_path))
+    assert ended.exit_code == 1
     assert ended.stderr.startswith(f"loyalty events: nothing runs on {tmp_path}")
 
 
 def test_a_rabbitmq_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [*LOYALTY, "up", "--data", str(tmp_path), "--port-base", "0", "--amqp", "rabbit"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert ended.returncode == 2
+    ended = terminal.loyalty("up", "--data", str(tmp_path), "--port-base", "0", "--amqp", "rabbit")
+    assert ended.exit_code == 2
     assert "amqp://" in ended.stderr

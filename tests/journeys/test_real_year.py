@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+import duckdb
 import psycopg2
 import pytest
 from google.protobuf import json_format
@@ -22,10 +23,10 @@ from services.cli.run_file import RunningPlatform
 from services.cli.tokens import mint
 from services.plumbing.grpc_client import bearer, channel
 from tests.disk import spare_the_disk
-from tests.journeys import spending_by_hand, tiers_by_hand
+from tests.journeys import spending_by_hand, tiers_by_hand, year_by_hand
 from tests.journeys.spending_by_hand import SpendingByHand
 from tests.journeys.tiers_by_hand import TiersByHand
-from tests.journeys.year_by_hand import YearByHand, work_out
+from tests.journeys.year_by_hand import YearByHand
 from tests.processes import wait_for
 
 pytestmark = pytest.mark.timeout(900)
@@ -33,7 +34,8 @@ pytestmark = pytest.mark.timeout(900)
 OLD_SALES_ALLOWED = {"LEDGER_SALE_AGE_DAYS_MAX": "36500"}
 KILLED_AFTER = date(2017, 1, 25)
 LAST_DAY = date(2018, 1, 1)
-DAYS_SENT_TWICE = timedelta(days=10)
+CALL_SECONDS_MAX = 60.0
+DAYS_SENT_TWICE = timedelta(days=5)
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,24 @@ class Replayed:
 
 
 @pytest.fixture(scope="module")
-def by_hand() -> YearByHand:
-    return work_out()
+def baskets() -> Iterator[duckdb.DuckDBPyConnection]:
+    with year_by_hand.opened_baskets() as connection:
+        yield connection
 
 
 @pytest.fixture(scope="module")
-def tiers() -> TiersByHand:
-    return tiers_by_hand.work_out()
+def by_hand(baskets: duckdb.DuckDBPyConnection) -> YearByHand:
+    return year_by_hand.work_out(baskets)
 
 
 @pytest.fixture(scope="module")
-def spending(tiers: TiersByHand) -> SpendingByHand:
-    return spending_by_hand.work_out(tiers)
+def tiers(baskets: duckdb.DuckDBPyConnection) -> TiersByHand:
+    return tiers_by_hand.work_out(baskets)
+
+
+@pytest.fixture(scope="module")
+def spending(baskets: duckdb.DuckDBPyConnection, tiers: TiersByHand) -> SpendingByHand:
+    return spending_by_hand.work_out(baskets, tiers)
 
 
 @pytest.fixture(scope="module")
@@ -172,10 +180,10 @@ def test_sales_sent_again_after_the_kill_are_in_the_journal_once(
 
 
 def test_a_preview_says_what_the_year_comes_to_under_a_draft_and_publishing_gives_just_that(
-    replayed: Replayed, tiers: TiersByHand
+    replayed: Replayed, baskets: duckdb.DuckDBPyConnection, tiers: TiersByHand
 ) -> None:
     preview = preview_of(replayed, "gold=1200")
-    under_draft = tiers_by_hand.work_out((0, 500, 1_200, 4_000))
+    under_draft = tiers_by_hand.work_out(baskets, (0, 500, 1_200, 4_000))
     assert sums(preview, "from_tier") == tiers.households
     assert sums(preview, "to_tier") == under_draft.households
     assert preview.cost_in_force.extra_points == sum(tiers.added.values())
@@ -230,14 +238,14 @@ def wallets_by_household(replayed: Replayed) -> dict[int, tuple[int, int]]:
     households = households_by_member(replayed)
     token = replayed.token("wallets.read")
     with (
-        channel(replayed.platform.grpc_address("ledger")) as opened,
+        channel(replayed.platform.grpc_address("ledger"), seconds_max=CALL_SECONDS_MAX) as opened,
         ThreadPoolExecutor(16) as pool,
     ):
         ledger = ledger_pb2_grpc.LedgerServiceStub(opened)
 
         def wallet_of(member: str) -> ledger_pb2.Wallet:
             request = ledger_pb2.GetWalletRequest(name=f"{member}/wallet")
-            return ledger.GetWallet(request, timeout=5, metadata=token).wallet
+            return ledger.GetWallet(request, timeout=CALL_SECONDS_MAX, metadata=token).wallet
 
         return {
             households[wallet.member]: (wallet.available, wallet.qualifying)
@@ -248,13 +256,14 @@ def wallets_by_household(replayed: Replayed) -> dict[int, tuple[int, int]]:
 def households_by_member(replayed: Replayed) -> dict[str, int]:
     found: dict[str, int] = {}
     token = replayed.token("members.read")
-    with channel(replayed.platform.grpc_address("members")) as opened:
+    address = replayed.platform.grpc_address("members")
+    with channel(address, seconds_max=CALL_SECONDS_MAX) as opened:
         members = members_pb2_grpc.MembersServiceStub(opened)
         page_token = ""
         while True:
             page = members.ListMembers(
                 members_pb2.ListMembersRequest(page_size=500, page_token=page_token),
-                timeout=5,
+                timeout=CALL_SECONDS_MAX,
                 metadata=token,
             )
             for member in page.members:

@@ -25,7 +25,6 @@ from tests.journeys.chain import (
     Chain,
     basket,
     points,
-    policy,
     reason_of,
     return_of,
     void_of,
@@ -33,27 +32,20 @@ from tests.journeys.chain import (
 from tests.processes import wait_for
 
 
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    # Of its own: a policy cannot begin before sales that are posted already.
-    running = Programme(tmp_path_factory.mktemp("journey") / "data")
-    running.start()
+@pytest.fixture
+def chain(programme: Programme) -> Iterator[Chain]:
     with ExitStack() as opened:
-        opened.callback(running.stop)
         ledger, members = (
-            opened.enter_context(grpc.insecure_channel(running.platform.grpc_address(service)))
+            opened.enter_context(grpc.insecure_channel(programme.platform.grpc_address(service)))
             for service in ("ledger", "members")
         )
-        desk = ("policies.write", "wallets.read", "accounts.read", "members.write")
-        found = Chain(
-            running,
+        yield Chain(
+            programme,
             ledger_channel=ledger,
             members_channel=members,
-            till=running.bearer("sales.write", subject="terminals/31/4"),
-            desk=running.bearer(*desk, subject="desk"),
+            till=programme.bearer("sales.write", subject="terminals/31/4"),
+            desk=programme.bearer("wallets.read", "accounts.read", "members.write", subject="desk"),
         )
-        found.publish(policy())
-        yield found
 
 
 def refusal(call: Callable[[], object]) -> str:

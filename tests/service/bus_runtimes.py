@@ -17,7 +17,7 @@ from services.plumbing.reactions import sources
 from tests.processes import wait_for
 from tests.service.shelf import Shelf, Town
 
-START_SECONDS_MAX = 30.0
+START_SECONDS_MAX = 60.0
 
 
 @dataclass(slots=True)

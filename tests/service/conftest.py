@@ -14,9 +14,11 @@ import pytest
 
 from services.plumbing.database import engine
 from services.plumbing.embedded_postgres import PostgresServer, embedded_postgres
+from services.tiering.preview_process import PreviewProcesses
 from tests.disk import execute, spare_the_disk
 from tests.service import (
     answering,
+    forked_previews,
     ledger_history,
     ledger_shop,
     ledger_together,
@@ -122,9 +124,13 @@ async def members(database: Callable[[str], str], serve: Serve, tokens: Tokens) 
 
 @pytest.fixture
 async def tiering(
-    database: Callable[[str], str], serve: Serve, tokens: Tokens
+    database: Callable[[str], str],
+    serve: Serve,
+    tokens: Tokens,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Tiering]:
     """A caller of a tiering service without rules or members, who plays the bus too."""
+    monkeypatch.setattr(PreviewProcesses, "_start", forked_previews.start)
     url = database("tiering")
     caller = Tiering(await serve("tiering", url, preview_niceness=0), tokens, url)
     yield caller

@@ -29,7 +29,7 @@ from tests.service.ledger_shop import (
     wallet_of,
 )
 from tests.service.refusals import refused
-from tests.service.servers import Running
+from tests.service.servers import PATIENCE_SECONDS, Running
 from tests.service.tokens import Tokens
 
 QUEUE_MAX = 3
@@ -52,7 +52,9 @@ async def shop(databases: Databases, tokens: Tokens) -> AsyncIterator[Shop]:
     )
     server = await main.start(settings, tokens.settings)
     address = f"127.0.0.1:{server.port}"
-    running = Running(server, address, aio_channel(address, ("grpc.enable_retries", 0)))
+    without_retries = ("grpc.enable_retries", 0)
+    channel = aio_channel(address, without_retries, seconds_max=PATIENCE_SECONDS)
+    running = Running(server, address, channel)
     yield Shop(running, tokens, url)
     await running.stop()
 

@@ -15,6 +15,7 @@ from services.plumbing.auth import TokenVerifier
 from services.plumbing.errors import Unmet
 from services.plumbing.grpc_client import aio_channel
 from tests.service.refusals import refused
+from tests.service.servers import PATIENCE_SECONDS
 from tests.service.tokens import Tokens
 from tests.service.waiting import until
 
@@ -66,7 +67,7 @@ async def started(tokens: Tokens) -> AsyncIterator[tuple[Counting, Any]]:
         verifier=TokenVerifier(tokens.settings),
         domain="test.loyalty.example",
     )
-    channel = aio_channel(f"127.0.0.1:{server.port}")
+    channel = aio_channel(f"127.0.0.1:{server.port}", seconds_max=PATIENCE_SECONDS)
     yield counting, rules_pb2_grpc.RuleSetServiceStub(channel)
     await channel.close()
     await server.stop(drain_seconds=0)

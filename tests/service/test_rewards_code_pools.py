@@ -15,6 +15,7 @@ from services.plumbing.grpc_client import channel
 from services.rewards.storage import pools
 from tests.service.refusals import refused
 from tests.service.rewards_calls import Rewards, new_id
+from tests.service.servers import PATIENCE_SECONDS
 
 CINEMA = "codePools/cinema"
 
@@ -143,7 +144,7 @@ async def test_file_is_uploaded_in_chunks_and_goes_on_where_it_was_interrupted(
     file = tmp_path / "codes.txt"
     file.write_bytes(b"AAAA\nBBBB\r\n\xff\xfe\nCCCC\nAAAA\n" + b"x" * 300 + b"\nDDDD\nEEEE\nFFFF")
     token = rewards.tokens.mint("vouchers.write")
-    with channel(rewards.address) as opened:
+    with channel(rewards.address, seconds_max=PATIENCE_SECONDS) as opened:
         first = await asyncio.to_thread(code_upload.upload, opened, token, "cinema", file)
         again = await asyncio.to_thread(code_upload.upload, opened, token, "cinema", file)
     assert first == Report(6, 1, 2, [5], [3, 6])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from services.plumbing.database import engine, transaction
 from tests.processes import pause_seconds
 
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = 60.0
 
 
 async def until(condition: Callable[[], object], timeout_seconds: float = TIMEOUT_SECONDS) -> None:

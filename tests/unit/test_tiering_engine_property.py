@@ -27,7 +27,7 @@ from tests.unit.tiering_members import (
 )
 from tests.unit.tiering_reference import Reference
 
-EXAMPLES = int(os.environ.get("TIERING_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("TIERING_EXAMPLES", "30"))
 
 
 def replayed(rule_set: RuleSet, people: Sequence[Person], last_day: int) -> Advanced:
