@@ -148,8 +148,7 @@ def _settle(bus: Bus, crew: Crew) -> None:
 
 
 def _core_shares(usage: Usage) -> dict[str, float]:
-    shares = {name: round(usage.core_share(name), 3) for name in usage.seconds}
-    return shares | {"others": round(usage.others_core_share, 3)}
+    return {name: round(share, 3) for name, share in usage.core_shares().items()}
 
 
 def _shown(usage: Usage) -> str:

@@ -45,7 +45,8 @@ class Turn:
             for name in self.usage.seconds
         )
         others = f"others ({self.usage.others_core_share:.0%})"
-        return f"{self.units_per_second:,.0f}/s{latency}; each: {costs}, {others}"
+        stolen = f"stolen ({self.usage.stolen_core_share:.0%})"
+        return f"{self.units_per_second:,.0f}/s{latency}; each: {costs}, {others}, {stolen}"
 
 
 @dataclass(slots=True)

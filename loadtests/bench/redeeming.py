@@ -95,17 +95,15 @@ def measure_redeeming(subject: Subject, crew: Crew, plan: Plan, say: Say) -> Red
 
 
 def _redeemed(redeemed: Sequence[Round], sold: Sequence[Round]) -> Redeemed:
-    shares = {
-        name: round(statistics.median(each.usage.core_share(name) for each in redeemed), 3)
-        for name in redeemed[0].usage.seconds
-    }
-    others = statistics.median(each.usage.others_core_share for each in redeemed)
+    shares = [each.usage.core_shares() for each in redeemed]
     return Redeemed(
         per_second=tuple(each.calls_per_second for each in redeemed),
         p50_seconds=tuple(each.p50_seconds for each in redeemed),
         p99_seconds=tuple(each.p99_seconds for each in redeemed),
         sale_p99_seconds=tuple(each.p99_seconds for each in sold),
-        core_share=shares | {"others": round(others, 3)},
+        core_share={
+            name: round(statistics.median(each[name] for each in shares), 3) for name in shares[0]
+        },
     )
 
 

@@ -119,7 +119,16 @@ def shares_table(found: Found) -> Table:
     """Who used the cores, and how far apart the rounds were."""
     table = Table(box=None, pad_edge=False)
     table.add_column("contestant")
-    for heading in ("least", "median", "most", "server", "postgres", "generators", "others"):
+    for heading in (
+        "least",
+        "median",
+        "most",
+        "server",
+        "postgres",
+        "generators",
+        "others",
+        "stolen",
+    ):
         table.add_column(heading, justify="right")
     measured = {str(name): turns for name, turns in found.turns.items()}
     if found.grown:
@@ -132,19 +141,26 @@ def shares_table(found: Found) -> Table:
             *(f"{value * scale:,.{2 if unit else 0}f}{unit}" for value in shown),
             *(f"{_share(turns, process):.0%}" for process in turns[0].usage.seconds),
             f"{statistics.median(t.usage.others_core_share for t in turns):.0%}",
+            f"{statistics.median(t.usage.stolen_core_share for t in turns):.0%}",
         )
     return table
 
 
 def noise(found: Found) -> str | None:
-    """A sentence where other processes took part of the cores; None where the machine was ours."""
+    """A sentence where others took part of the cores, here or on the same hardware; None where the
+    machine was ours.
+    """
     turns = [turn for turns in (*found.turns.values(), found.empty, found.grown) for turn in turns]
     if not turns:
         return None
-    share = statistics.median(turn.usage.others_core_share for turn in turns)
-    if share < NOISE_CORE_SHARE_MIN:
+    others = statistics.median(turn.usage.others_core_share for turn in turns)
+    stolen = statistics.median(turn.usage.stolen_core_share for turn in turns)
+    if max(others, stolen) < NOISE_CORE_SHARE_MIN:
         return None
-    return f"other processes took {share:.0%} of the cores: every rate is lower than it could be"
+    return (
+        f"other processes took {others:.0%} of the cores, and other machines {stolen:.0%}:"
+        " every rate is lower than it could be"
+    )
 
 
 def remarks(found: Found) -> list[str]:
@@ -258,6 +274,9 @@ def _turns(turns: Sequence[Turn]) -> dict[str, Any]:
         "core_share": {process: round(_share(turns, process), 3) for process in processes},
         "others_core_share": round(
             statistics.median(turn.usage.others_core_share for turn in turns), 3
+        ),
+        "stolen_core_share": round(
+            statistics.median(turn.usage.stolen_core_share for turn in turns), 3
         ),
         "processor_micros_each": {
             process: round(statistics.median(turn.cost_micros(process) for turn in turns), 1)

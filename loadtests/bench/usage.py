@@ -14,15 +14,20 @@ class Sample:
     time: float
     seconds: Mapping[str, float]
     machine_seconds: float
+    # What other machines on the same hardware took.
+    stolen_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Processor seconds between two samples: by name, and by anybody else on the machine."""
+    """Processor seconds between two samples: by name, by anybody else on the machine, and by other
+    machines on the same hardware.
+    """
 
     wall_seconds: float
     seconds: Mapping[str, float]
     others_seconds: float
+    stolen_seconds: float
 
     def core_share(self, name: str) -> float:
         """The part of all cores' time that a name took, from 0 to 1."""
@@ -31,6 +36,15 @@ class Usage:
     @property
     def others_core_share(self) -> float:
         return self._share(self.others_seconds)
+
+    @property
+    def stolen_core_share(self) -> float:
+        return self._share(self.stolen_seconds)
+
+    def core_shares(self) -> dict[str, float]:
+        """Of all names, the others, and what was stolen."""
+        shares = {name: self.core_share(name) for name in self.seconds}
+        return shares | {"others": self.others_core_share, "stolen": self.stolen_core_share}
 
     def _share(self, seconds: float) -> float:
         return seconds / (self.wall_seconds * (psutil.cpu_count() or 1))
@@ -57,7 +71,9 @@ class Meter:
             - machine.idle
             - machine.iowait
             - machine.guest
-            - machine.guest_nice,
+            - machine.guest_nice
+            - machine.steal,
+            stolen_seconds=machine.steal,
         )
 
 
@@ -67,6 +83,7 @@ def between(start: Sample, end: Sample) -> Usage:
         wall_seconds=end.time - start.time,
         seconds=seconds,
         others_seconds=end.machine_seconds - start.machine_seconds - sum(seconds.values()),
+        stolen_seconds=end.stolen_seconds - start.stolen_seconds,
     )
 
 

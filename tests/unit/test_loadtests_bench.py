@@ -1,6 +1,7 @@
 """What the benchmark sends, and what it concludes from what it measured."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ USAGE = Usage(
     wall_seconds=2.0,
     seconds={"server": 1.0, "postgres": 0.5, "generators": 0.25},
     others_seconds=0.0,
+    stolen_seconds=0.0,
 )
 
 
@@ -219,8 +221,9 @@ def test_every_key_can_be_measured_alone(name: str) -> None:
     assert [key for key in found if key in NAMES] == [name]
 
 
-def test_noise_of_other_processes_is_told() -> None:
-    loud = Usage(wall_seconds=2.0, seconds=USAGE.seconds, others_seconds=2.0)
+@pytest.mark.parametrize("kind", ["others_seconds", "stolen_seconds"])
+def test_noise_of_others_is_told(kind: str) -> None:
+    loud = replace(USAGE, **{kind: 2.0})
 
     assert report.noise(measured()) is None
     told = report.noise(Found(turns={Contestant.BULK: [Turn(1.0, 1.0, loud)]}))
@@ -229,12 +232,24 @@ def test_noise_of_other_processes_is_told() -> None:
 
 
 def test_usage_is_what_was_spent_between_two_samples() -> None:
-    start = Sample(time=10.0, seconds={"server": 1.0, "postgres": 2.0}, machine_seconds=100.0)
-    end = Sample(time=12.0, seconds={"server": 2.0, "postgres": 2.5}, machine_seconds=103.0)
+    start = Sample(
+        time=10.0,
+        seconds={"server": 1.0, "postgres": 2.0},
+        machine_seconds=100.0,
+        stolen_seconds=7.0,
+    )
+    end = Sample(
+        time=12.0,
+        seconds={"server": 2.0, "postgres": 2.5},
+        machine_seconds=103.0,
+        stolen_seconds=7.5,
+    )
 
     usage = between(start, end)
 
-    assert usage == Usage(2.0, {"server": 1.0, "postgres": 0.5}, others_seconds=1.5)
+    assert usage == Usage(
+        2.0, {"server": 1.0, "postgres": 0.5}, others_seconds=1.5, stolen_seconds=0.5
+    )
 
 
 def test_meter_counts_this_process() -> None:
