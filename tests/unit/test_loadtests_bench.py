@@ -221,10 +221,10 @@ def test_every_key_can_be_measured_alone(name: str) -> None:
     assert [key for key in found if key in NAMES] == [name]
 
 
-@pytest.mark.parametrize("kind", ["others_seconds", "stolen_seconds"])
-def test_noise_of_others_is_told(kind: str) -> None:
-    loud = replace(USAGE, **{kind: 2.0})
-
+@pytest.mark.parametrize(
+    "loud", [replace(USAGE, others_seconds=2.0), replace(USAGE, stolen_seconds=2.0)]
+)
+def test_noise_of_others_is_told(loud: Usage) -> None:
     assert report.noise(measured()) is None
     told = report.noise(Found(turns={Contestant.BULK: [Turn(1.0, 1.0, loud)]}))
     assert told is not None

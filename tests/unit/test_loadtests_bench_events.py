@@ -9,7 +9,7 @@ from loadtests.bench.found import Found
 from loadtests.bench.previewing import MEBIBYTE, Previewed, peak_memory_bytes
 from loadtests.bench.usage import Usage
 
-USAGE = Usage(wall_seconds=2.0, seconds={"server": 1.0}, others_seconds=0.0)
+USAGE = Usage(wall_seconds=2.0, seconds={"server": 1.0}, others_seconds=0.0, stolen_seconds=0.0)
 
 
 def event(documents: int, *, committed: float, lag: float) -> Applied:
