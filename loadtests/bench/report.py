@@ -20,7 +20,8 @@ from loadtests.bench.found import Found, Turn, median
 from loadtests.bench.keys import KEYS, Contestant, Key
 from loadtests.bench.plan import BULK_IN_FLIGHT, REDEEM_IN_FLIGHT, UNARY_IN_FLIGHT, Plan
 from loadtests.bench.previewing import MEBIBYTE, MEMBERS
-from loadtests.bench.subject import GENERATORS
+from loadtests.bench.subject import DATABASE, GENERATORS, SERVER
+from loadtests.bench.usage import OTHERS, STOLEN
 
 CPU_INFO = Path("/proc/cpuinfo")
 NOISE_CORE_SHARE_MIN = 0.10
@@ -119,16 +120,7 @@ def shares_table(found: Found) -> Table:
     """Who used the cores, and how far apart the rounds were."""
     table = Table(box=None, pad_edge=False)
     table.add_column("contestant")
-    for heading in (
-        "least",
-        "median",
-        "most",
-        "server",
-        "postgres",
-        "generators",
-        "others",
-        "stolen",
-    ):
+    for heading in ("least", "median", "most", SERVER, DATABASE, GENERATORS, OTHERS, STOLEN):
         table.add_column(heading, justify="right")
     measured = {str(name): turns for name, turns in found.turns.items()}
     if found.grown:
@@ -140,8 +132,7 @@ def shares_table(found: Found) -> Table:
             name,
             *(f"{value * scale:,.{2 if unit else 0}f}{unit}" for value in shown),
             *(f"{_share(turns, process):.0%}" for process in turns[0].usage.seconds),
-            f"{statistics.median(t.usage.others_core_share for t in turns):.0%}",
-            f"{statistics.median(t.usage.stolen_core_share for t in turns):.0%}",
+            *(f"{_share(turns, whose):.0%}" for whose in (OTHERS, STOLEN)),
         )
     return table
 
@@ -153,8 +144,7 @@ def noise(found: Found) -> str | None:
     turns = [turn for turns in (*found.turns.values(), found.empty, found.grown) for turn in turns]
     if not turns:
         return None
-    others = statistics.median(turn.usage.others_core_share for turn in turns)
-    stolen = statistics.median(turn.usage.stolen_core_share for turn in turns)
+    others, stolen = _share(turns, OTHERS), _share(turns, STOLEN)
     if max(others, stolen) < NOISE_CORE_SHARE_MIN:
         return None
     return (
@@ -258,8 +248,8 @@ def _shares(turns: Mapping[Contestant, Sequence[Turn]], process: str) -> dict[st
     return {str(name): round(_share(found, process), 3) for name, found in turns.items()}
 
 
-def _share(turns: Sequence[Turn], process: str) -> float:
-    return statistics.median(turn.usage.core_share(process) for turn in turns)
+def _share(turns: Sequence[Turn], whose: str) -> float:
+    return statistics.median(turn.usage.core_shares()[whose] for turn in turns)
 
 
 def _turns(turns: Sequence[Turn]) -> dict[str, Any]:
@@ -272,12 +262,8 @@ def _turns(turns: Sequence[Turn]) -> dict[str, Any]:
         "median": round(median(turns), 6),
         "spread": round((max(_values(turns)) - min(_values(turns))) / median(turns), 3),
         "core_share": {process: round(_share(turns, process), 3) for process in processes},
-        "others_core_share": round(
-            statistics.median(turn.usage.others_core_share for turn in turns), 3
-        ),
-        "stolen_core_share": round(
-            statistics.median(turn.usage.stolen_core_share for turn in turns), 3
-        ),
+        "others_core_share": round(_share(turns, OTHERS), 3),
+        "stolen_core_share": round(_share(turns, STOLEN), 3),
         "processor_micros_each": {
             process: round(statistics.median(turn.cost_micros(process) for turn in turns), 1)
             for process in processes

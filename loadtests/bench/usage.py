@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import psutil
 
+# Beside the names that are watched: who else took processor time, here and on the same hardware.
+OTHERS, STOLEN = "others", "stolen"
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -44,7 +47,7 @@ class Usage:
     def core_shares(self) -> dict[str, float]:
         """Of all names, the others, and what was stolen."""
         shares = {name: self.core_share(name) for name in self.seconds}
-        return shares | {"others": self.others_core_share, "stolen": self.stolen_core_share}
+        return shares | {OTHERS: self.others_core_share, STOLEN: self.stolen_core_share}
 
     def _share(self, seconds: float) -> float:
         return seconds / (self.wall_seconds * (psutil.cpu_count() or 1))

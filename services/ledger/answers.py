@@ -89,8 +89,6 @@ def fill_balance(message: pos.Balance, balance: Balance) -> None:
 
 
 def write_flags(flags: int) -> list[pos.Flag.ValueType]:
-    if not flags:
-        return []
     found = []
     if flags & Flag.POSSIBLE_DUPLICATE:
         found.append(pos.FLAG_POSSIBLE_DUPLICATE)
