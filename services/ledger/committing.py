@@ -11,16 +11,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from sqlalchemy import Engine
-
 from services.ledger import events, frames
 from services.ledger.answers import RecordedSale, recorded_sale
 from services.ledger.domain.circumstances import Limits
 from services.ledger.domain.documents import Command, Document, RecordSale
-from services.ledger.usecases.post import Answer, open_shard, post
+from services.ledger.usecases.post import Answer, Shard, open_shard, post
 from services.plumbing import work_process
-from services.plumbing.database import engine
-from services.plumbing.prepared import BY_INDEX_ONLY
 from services.plumbing.settling import GIVE_UP_SECONDS, RETRY_SECONDS, CommitUnknown, settle
 from services.plumbing.telemetry import start_logging
 from services.plumbing.work_process import WorkerLost, WorkProcess
@@ -36,17 +32,12 @@ def now_micros() -> int:
     return time.time_ns() // 1_000
 
 
-def committing_engine(url: str) -> Engine:
-    return engine(url, pool_size=1, settings=BY_INDEX_ONLY, checks_first=False)
+def opened_shard(url: str, number: int, limits: Limits) -> Shard:
+    return open_shard(url, number, limits=limits, announce=events.entries_posted, clock=now_micros)
 
 
-def settler(
-    database: Engine, number: int, limits: Limits
-) -> Callable[[Sequence[Command]], Answers]:
+def settler(shard: Shard) -> Callable[[Sequence[Command]], Answers]:
     """What commits a shard's batches, for good; used by one thread."""
-    shard = open_shard(
-        database, number, limits=limits, announce=events.entries_posted, clock=now_micros
-    )
 
     def settled(commands: Sequence[Command]) -> Answers:
         answers = settle(lambda batch: post(shard, batch), commands)
@@ -80,8 +71,8 @@ class ThreadCommitter:
     """Commits in a thread: little memory, but it shares the server's one interpreter."""
 
     def __init__(self, url: str, number: int, limits: Limits) -> None:
-        self._engine = committing_engine(url)
-        self._settle = settler(self._engine, number, limits)
+        self._shard = opened_shard(url, number, limits)
+        self._settle = settler(self._shard)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"committer-{number}")
 
     async def start(self) -> None:
@@ -94,7 +85,7 @@ class ThreadCommitter:
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown)
-        self._engine.dispose()
+        self._shard.close()
 
 
 class ProcessCommitter:
@@ -128,7 +119,7 @@ class ProcessCommitter:
 def opened(opening: bytes) -> Callable[[bytes], bytes]:
     told = frames.decode_opening(opening)
     start_logging(told.log_level)
-    settled = settler(committing_engine(told.database_url), told.shard, told.limits)
+    settled = settler(opened_shard(told.database_url, told.shard, told.limits))
 
     def answer(request: bytes) -> bytes:
         return frames.encode_answers(settled(frames.decode_commands(request)))

@@ -64,7 +64,7 @@ def decode_answers(frame: bytes) -> list[Said | Exception]:
 
 
 def _outcome(answer: Said | Exception) -> _Outcome:
-    if isinstance(answer, Said):
+    if not isinstance(answer, Exception):
         return answer
     if isinstance(answer, Refused):
         return _Refusal(answer.reason, answer.message, answer.metadata)

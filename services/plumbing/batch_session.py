@@ -1,43 +1,83 @@
 """A session that a committer keeps, for transactions of many rows and few round trips.
 
-Statements that answer nothing wait and go along with the next that does; BEGIN and COMMIT travel
-with others too. A transaction of a few sales is bound by its round trips, not by its rows.
+Statements wait until somebody wants to know what one of them answers, and go together: a
+transaction of a few sales is bound by its round trips, not by its rows. The session speaks the
+protocol through psycopg 3: psycopg2 knows neither its pipeline nor values in binary.
 """
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count, takewhile
 from typing import Any
 
-import psycopg2
-from sqlalchemy import Connection, Engine
+import psycopg
+from psycopg import abc, adapt
+from psycopg.pq.abc import PGresult
+from sqlalchemy import URL, Connection, Engine, make_url
 
-from services.plumbing import prepared
-from services.plumbing.binary_copy import copy_data
-from services.plumbing.database import driver_errors
+from services.plumbing.binary_copy import values as values_of
+from services.plumbing.database import driver_errors, engine
+from services.plumbing.pipeline import BINARY, TEXT, Call, Pipeline, Value
+from services.plumbing.prepared import BY_INDEX_ONLY, Statement, known_to
 
-COPY_CHUNK_BYTES = 1 << 18
+DRIVER = "postgresql+psycopg"
+BEGIN, COMMIT, ROLLBACK = b"begin", b"commit", b"rollback"
+NO_VALUES: tuple[Sequence[Value], Sequence[int]] = ((), ())
+# To begin a COPY costs as much as to insert so many rows.
+INSERTED_MAX = 4
 
 Row = tuple[Any, ...]
-# A statement to prepare: its name, the types of its parameters, and itself.
-Prepared = tuple[str, str, str]
-# A table with its columns, as in "schema.table (a, b)", and rows as binary_copy writes them.
-Rows = tuple[str, bytes]
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """New rows of a table; target has its columns, as in "schema.table (a, b)", and data is as
+    binary_copy writes it.
+    """
+
+    target: str
+    data: bytes
+    count: int
+
+
+class Asked:
+    """What a statement answers, as soon as somebody wants to know."""
+
+    __slots__ = ("_result", "_transaction")
+
+    def __init__(self, transaction: "BatchTransaction") -> None:
+        self._transaction = transaction
+        self._result: PGresult | None = None
+
+    def answer(self, result: PGresult) -> None:
+        self._result = result
+
+    def rows(self) -> list[Row]:
+        """All that waits is sent first."""
+        if self._result is None:
+            self._transaction.send()
+        return self._transaction.read(self._result)
 
 
 class BatchTransaction:
     """One transaction; ended by `commit`, or undone when its block ends without."""
 
-    def __init__(self, connection: Connection, cursor: Any) -> None:
+    def __init__(self, connection: Connection, pipeline: Pipeline, reader: abc.Transformer) -> None:
         self._connection = connection
-        self._cursor = cursor
-        self._waiting: list[str] = ["BEGIN"]
+        self._pipeline = pipeline
+        self._reader = reader
+        self._known = known_to(connection)
+        self._waiting: list[Call] = [(BEGIN, *NO_VALUES)]
+        self._asked: dict[int, Asked] = {}
         self.ended = False
 
     @property
     def connection(self) -> Connection:
         """For statements that are rare; they see the transaction so far."""
-        self._send_waiting()
+        self.send()
         return self._connection
 
     @property
@@ -45,99 +85,163 @@ class BatchTransaction:
         """The name of the database."""
         return str(self._connection.engine.url.database)
 
-    def prepare(self, name: str, parameters: str, statement: str) -> None:
-        """Let the session plan a statement once; `EXECUTE name(...)` runs it from then on.
-
-        parameters are the types of $1, $2, ... in order.
-        """
-        prepared.prepare(self._connection, self._cursor, name, parameters, statement)
-
-    def later(self, statement: str, values: Sequence[object] = ()) -> None:
+    def later(self, statement: Statement, *values: object) -> None:
         """Run a statement that answers nothing along with the next that is sent."""
-        self._waiting.append(self._written(statement, values))
+        self._prepare(statement)
+        self._waiting.append((statement.name.encode(), *_encoded(values)))
 
-    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
+    def ask(self, statement: Statement, *values: object) -> Asked:
+        """Run a statement along with others, and learn its rows when they are wanted."""
+        self.later(statement, *values)
+        asked = Asked(self)
+        self._asked[len(self._waiting) - 1] = asked
+        return asked
+
+    def rows(self, statement: Statement, *values: object) -> list[Row]:
         """Run a statement and answer its rows."""
-        self.later(statement, values)
-        self._send_waiting()
-        found: list[Row] = self._cursor.fetchall()
-        return found
+        return self.ask(statement, *values).rows()
 
-    def commit(self, copies: Sequence[Rows]) -> None:
-        """Copy rows into their tables and commit, in as many round trips as there are tables."""
-        filled = [(target, rows) for target, rows in copies if rows]
-        for number, (target, rows) in enumerate(filled, 1):
-            self.later(f"COPY {target} FROM STDIN (FORMAT binary)")
-            if number == len(filled):
-                self.later("COMMIT")
-            statement = self._taken()
-            data = io.BytesIO(copy_data(rows))
-            with driver_errors(self._connection, self._cursor, "COPY"):
-                self._cursor.copy_expert(statement, data, COPY_CHUNK_BYTES)
-        if not filled:
-            self.later("COMMIT")
-            self._send_waiting()
+    def commit(self, added: Sequence[Rows]) -> None:
+        """Add rows to their tables, in this order, and commit; in one round trip where they are
+        few.
+        """
+        filled = [rows for rows in added if rows.count]
+        few = list(takewhile(lambda rows: rows.count <= INSERTED_MAX, filled))
+        for rows in few:
+            self._insert(rows)
+        copied = filled[len(few) :]
+        if copied:
+            self.send()
+            with driver_errors(self._connection, "COPY"):
+                self._pipeline.copy([(rows.target, rows.data) for rows in copied], "COMMIT")
+        else:
+            self._waiting.append((COMMIT, *NO_VALUES))
+            self.send()
         self.ended = True
 
-    def _written(self, statement: str, values: Sequence[object]) -> str:
-        if not values:
-            return statement
-        written: bytes = self._cursor.mogrify(statement, values)
-        return written.decode()
+    def send(self) -> None:
+        """Run what waits."""
+        if not self._waiting:
+            return
+        calls, self._waiting = self._waiting, []
+        asked, self._asked = self._asked, {}
+        with driver_errors(self._connection, "a batch"):
+            results = self._pipeline.run(calls)
+        for place, each in asked.items():
+            each.answer(results[place])
 
-    def _taken(self) -> str:
-        statements = ";".join(self._waiting)
-        self._waiting.clear()
-        return statements
+    def read(self, result: PGresult | None) -> list[Row]:
+        """The rows of an answer."""
+        if result is None:
+            return []
+        self._reader.set_pgresult(result)
+        return self._reader.load_rows(0, result.ntuples, tuple)
 
-    def _send_waiting(self) -> None:
-        if self._waiting:
-            statements = self._taken()
-            with driver_errors(self._connection, self._cursor, "a batch"):
-                self._cursor.execute(statements)
+    def _insert(self, rows: Rows) -> None:
+        values = values_of(rows.data)
+        statement = _insertion(rows.target, rows.count, len(values) // rows.count)
+        self._prepare(statement)
+        self._waiting.append((statement.name.encode(), values, [BINARY] * len(values)))
+
+    def _prepare(self, statement: Statement) -> None:
+        if statement.name not in self._known:
+            driver: Any = self._connection.connection
+            with driver.cursor() as cursor:
+                statement.prepare(self._connection, cursor)
+
+
+@lru_cache(maxsize=1_024)
+def _insertion(target: str, rows: int, columns: int) -> Statement:
+    places = (
+        ", ".join([f"${row * columns + column + 1}" for column in range(columns)])
+        for row in range(rows)
+    )
+    text = f"INSERT INTO {target} VALUES {', '.join(f'({row})' for row in places)}"  # noqa: S608
+    return Statement(f"insertion_{next(_numbers)}", "", text)
+
+
+def _encoded(values: Sequence[object]) -> tuple[Sequence[Value], Sequence[int]]:
+    """Values in their formats: bytes as they are, others as texts that PostgreSQL reads."""
+    formats = [BINARY if isinstance(value, bytes) else TEXT for value in values]
+    return [_value(value) for value in values], formats
+
+
+def _value(value: object) -> Value:
+    if value is None or isinstance(value, bytes):
+        return value
+    return str(value).encode()
 
 
 class BatchSession:
-    """Holds one connection of an engine, made anew after it broke. Used by one thread."""
+    """Holds one connection to a database, made anew after it broke. Used by one thread."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, url: str | URL, *, settings: Mapping[str, str] = BY_INDEX_ONLY) -> None:
+        """settings are PostgreSQL's own."""
+        self._engine = batch_engine(url, settings=settings)
         self._connection: Connection | None = None
+        self._pipeline: Pipeline
+        self._reader: abc.Transformer
 
     @contextmanager
     def transaction(self) -> Iterator[BatchTransaction]:
         """A transaction that its block commits; undone when the block raises or does not."""
-        connection = self._open()
-        cursor = connection.connection.cursor()
-        transaction = BatchTransaction(connection, cursor)
+        transaction = BatchTransaction(self._open(), self._pipeline, self._reader)
         try:
             yield transaction
-            if not transaction.ended:
-                cursor.execute("ROLLBACK")
-        except BaseException:
-            self._undo(cursor)
-            raise
         finally:
-            cursor.close()
+            if not transaction.ended:
+                self._undo()
 
     def close(self) -> None:
         """Give the connection back."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._engine.dispose()
 
     def _open(self) -> Connection:
         if self._connection is None:
             connection = self._engine.connect()
-            # The transactions are opened and closed by our own words.
-            self._connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                # The transactions are opened and closed by our own words.
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+                driver: Any = connection.connection.driver_connection
+                self._reader = adapt.Transformer(driver)
+                self._pipeline = Pipeline(driver.pgconn)
+                with driver_errors(connection, "PREPARE"):
+                    for name in (BEGIN, COMMIT, ROLLBACK):
+                        self._pipeline.prepare(name, name.decode())
+            except BaseException:
+                # Half made it would be taken for one that is ready.
+                connection.invalidate()
+                connection.close()
+                raise
+            self._connection = connection
         return self._connection
 
-    def _undo(self, cursor: Any) -> None:
+    def _undo(self) -> None:
         """Roll back; a connection that cannot is thrown away, and with it what it had begun."""
+        connection = self._connection
+        if connection is None:
+            return
         try:
-            cursor.execute("ROLLBACK")
-        except psycopg2.Error:
-            if self._connection is not None:
-                self._connection.invalidate()
-            self.close()
+            if not connection.invalidated and self._pipeline.is_idle:
+                self._pipeline.run([(ROLLBACK, *NO_VALUES)])
+                return
+        except psycopg.Error:
+            pass
+        connection.invalidate()
+        connection.close()
+        self._connection = None
+
+
+def batch_engine(url: str | URL, *, settings: Mapping[str, str] = BY_INDEX_ONLY) -> Engine:
+    """An engine of one connection, of psycopg 3, for who tries again by itself."""
+    return engine(
+        make_url(url).set(drivername=DRIVER),
+        pool_size=1,
+        settings=settings,
+        checks_first=False,
+        # Statements carry their values as psycopg2's do: EXECUTE takes no parameters.
+        connect_args={"cursor_factory": psycopg.ClientCursor},
+    )

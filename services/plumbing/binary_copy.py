@@ -11,6 +11,8 @@ _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _INT4_TYPE = 23
 _length = struct.Struct("!i").pack
+_read_length = struct.Struct("!i").unpack_from
+_count = struct.Struct("!h").unpack_from
 NULL = _length(-1)
 # PostgreSQL counts a time's microseconds from 2000-01-01 UTC.
 EPOCH_MICROS = 946_684_800_000_000
@@ -42,6 +44,26 @@ def int_array(values: tuple[int, ...]) -> bytes:
     elements = b"".join([struct.pack("!ii", 4, value) for value in values])
     body = struct.pack("!iii", bool(values), 0, _INT4_TYPE) + dimensions + elements
     return _length(len(body)) + body
+
+
+def values(rows: bytes) -> list[bytes | None]:
+    """The values of all rows, one after the other, without their lengths; None is NULL.
+
+    Refuses: ValueError, for rows that end too soon.
+    """
+    found: list[bytes | None] = []
+    place = 0
+    while place < len(rows):
+        (columns,) = _count(rows, place)
+        place += 2
+        for _ in range(columns):
+            (length,) = _read_length(rows, place)
+            place += 4
+            found.append(rows[place : place + length] if length >= 0 else None)
+            place += max(length, 0)
+    if place != len(rows):
+        raise ValueError("rows end too soon")
+    return found
 
 
 def copy_data(rows: bytes) -> bytes:

@@ -4,32 +4,36 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg2
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from services.plumbing.sql_state import sql_state
 
 # A statement that runs longer, or waits longer for a lock, is a fault and must not pile up others.
 STATEMENT_TIMEOUT_MS = 60_000
 LOCK_TIMEOUT_MS = 20_000
 CONNECT_TIMEOUT_SECONDS = 5
 NO_SETTINGS: Mapping[str, str] = {}
+NO_ARGUMENTS: Mapping[str, object] = {}
 # A plan for a table that was small must not outlive that; who looks up by keys alone may keep it.
 PLANNED_ANEW = {"plan_cache_mode": "force_custom_plan"}
 AFTER_COMMIT = "after commit"
 
 
 def engine(
-    url: str,
+    url: str | URL,
     *,
     pool_size: int = 8,
     settings: Mapping[str, str] = NO_SETTINGS,
     checks_first: bool = True,
+    connect_args: Mapping[str, object] = NO_ARGUMENTS,
 ) -> Engine:
     """An engine with a bounded pool and bounded statements, in UTC.
 
     settings are PostgreSQL's own, for every session of the engine. checks_first asks a connection
-    whether it still lives before each use; who tries again by itself can do without.
+    whether it still lives before each use; who tries again by itself can do without. connect_args
+    are the driver's.
     """
     created = create_engine(
         url,
@@ -48,6 +52,7 @@ def engine(
             "options": " ".join(
                 f"-c {name}={value}" for name, value in {**PLANNED_ANEW, **settings}.items()
             ),
+            **connect_args,
         },
     )
     event.listen(created, "connect", _bound_session)
@@ -103,7 +108,7 @@ def connection_was_lost(error: Exception) -> bool:
     if isinstance(error, InterfaceError):
         return True
     if isinstance(error, OperationalError):
-        return error.connection_invalidated or getattr(error.orig, "pgcode", None) in _GOING_AWAY
+        return error.connection_invalidated or sql_state(error) in _GOING_AWAY
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
@@ -117,23 +122,24 @@ _GOING_AWAY = {None, "57P01", "57P02", "57P03"}
 
 
 @contextmanager
-def driver_errors(connection: Connection, cursor: Any, statement: str) -> Iterator[None]:
-    """While a driver's cursor is used directly, let its errors be SQLAlchemy's, as everywhere else.
+def driver_errors(connection: Connection, statement: str) -> Iterator[None]:
+    """While a driver is used directly, let its errors be SQLAlchemy's, as everywhere else.
 
     A connection that broke is invalidated. statement says what was run, without its values.
     """
+    dialect: Any = connection.dialect
+    driver = connection.connection.dbapi_connection
     try:
         yield
-    except psycopg2.Error as error:
-        dialect: Any = connection.dialect
-        lost = bool(dialect.is_disconnect(error, cursor.connection, cursor))
+    except dialect.loaded_dbapi.Error as error:
+        lost = bool(dialect.is_disconnect(error, driver, None))
         if lost:
             connection.invalidate(error)
         raise DBAPIError.instance(
             statement,
             None,
             error,
-            psycopg2.Error,
+            dialect.loaded_dbapi.Error,
             hide_parameters=True,
             connection_invalidated=lost,
         ) from None

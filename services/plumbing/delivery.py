@@ -19,6 +19,7 @@ from sqlalchemy import Engine
 from services.plumbing import inbox, outbox
 from services.plumbing.database import database_is_away, looking, transaction
 from services.plumbing.inbox import Cursor
+from services.plumbing.sql_state import sql_state
 
 log = logging.getLogger("bus")
 
@@ -86,7 +87,7 @@ def event_in(payload: bytes) -> outbox.Event:
 def description(error: BaseException) -> str:
     """The kind of an error and where it was raised; its text could quote what is personal."""
     frames = traceback.extract_tb(error.__traceback__)
-    code = getattr(getattr(error, "orig", None), "pgcode", None)
+    code = sql_state(error)
     where = f" in {frames[-1].name} ({Path(frames[-1].filename).name}:{frames[-1].lineno})"
     return type(error).__name__ + (f" {code}" if code else "") + (where if frames else "")
 

@@ -52,6 +52,8 @@ class Codec:
 
     read: Callable[[bytes], Any]
     write: Callable[[Any], bytes]
+    # Whether the method checks its requests by their rules itself, as it reads them.
+    checks_itself: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +170,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, method: str, handler: MethodHandler) -> MethodHandler:
+        codec = self._codecs.get(method)
         call = _Call(
             method=method,
             handle=handler.unary_stream if handler.response_streaming else handler.unary_unary,
             access=access_of(method),
             verifier=self._verifier,
             validation=self._validation,
+            checks_itself=codec is not None and codec.checks_itself,
             domain=self._domain,
             under_way=self._under_way,
         )
@@ -183,7 +187,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
-        codec = self._codecs.get(method)
         return grpc.unary_unary_rpc_method_handler(
             call.answer,
             request_deserializer=codec.read if codec else handler.request_deserializer,
@@ -203,6 +206,7 @@ class _Call:
         access: Access,
         verifier: TokenVerifier,
         validation: Validation,
+        checks_itself: bool,
         domain: str,
         under_way: CallsUnderWay,
     ) -> None:
@@ -211,6 +215,7 @@ class _Call:
         self._access = access
         self._verifier = verifier
         self._validation = validation
+        self._checks_itself = checks_itself
         self._domain = domain
         self._under_way = under_way
         self._seconds = GRPC_SECONDS.labels(method)
@@ -228,7 +233,8 @@ class _Call:
             if self._access.by_item:
                 response = await self._handle_items(request, context)
             else:
-                self._validation.check(request)
+                if not self._checks_itself:
+                    self._validation.check(request)
                 response = await self._handle(request, context)
         except asyncio.CancelledError:
             self._note(_loggable(request_id), started, grpc.StatusCode.CANCELLED, "CALLER_LEFT")

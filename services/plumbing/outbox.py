@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 
-from psycopg2 import Binary
 from sqlalchemy import Connection, Engine
 
 from services.plumbing import doorbell
 from services.plumbing.database import (
     after_commit,
-    array,
     database_is_away,
-    text_array,
     transaction,
 )
 from services.plumbing.prepared import Session, Statement
@@ -131,39 +128,23 @@ def _insertion(schema: str, events: Sequence[Event]) -> tuple[str, tuple[object,
 
 
 @cache
-def _announcing(schema: str) -> Statement:
+def announcing(schema: str) -> Statement:
+    """An insertion of one event; event_values are its parameters."""
     return Statement(
         f"announce_in_{schema}",
-        "text[], text[], text[], timestamptz[], bytea[]",
-        f"INSERT INTO {schema}.outbox (id, type, subject, time, data)"
-        " SELECT * FROM unnest($1, $2, $3, $4, $5)",
-    )
-
-
-def announce_later(session: Session, schema: str, events: Sequence[Event]) -> None:
-    """Announce events along with what a batch runs next. Whoever commits it rings the doorbell."""
-    _announcing(schema).run_later(
-        session,
-        array(event.id for event in events),
-        array(event.type for event in events),
-        text_array(event.subject for event in events),
-        text_array(event.time.isoformat() for event in events),
-        text_array("\\x" + event.data.hex() for event in events),
-    )
-
-
-def prepared_insertion(schema: str) -> tuple[str, str]:
-    """Types and statement of an insertion of one event, for a session to prepare; event_values
-    are its parameters. Whoever commits it rings the doorbell.
-    """
-    return (
         "text, text, text, timestamptz, bytea",
         f"INSERT INTO {schema}.outbox (id, type, subject, time, data) VALUES ($1, $2, $3, $4, $5)",
     )
 
 
-def event_values(event: Event) -> list[object]:
-    return [event.id, event.type, event.subject, event.time, Binary(event.data)]
+def announce_later(session: Session, schema: str, events: Sequence[Event]) -> None:
+    """Announce events along with what a batch runs next. Whoever commits it rings the doorbell."""
+    for event in events:
+        announcing(schema).run_later(session, *event_values(event))
+
+
+def event_values(event: Event) -> tuple[str, str, str, datetime, bytes]:
+    return event.id, event.type, event.subject, event.time, event.data
 
 
 class Reader:

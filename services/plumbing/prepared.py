@@ -32,11 +32,9 @@ class Batch(Protocol):
     @property
     def connection(self) -> Connection: ...
 
-    def prepare(self, name: str, parameters: str, statement: str) -> None: ...
+    def later(self, statement: "Statement", *values: object) -> None: ...
 
-    def later(self, statement: str, values: Sequence[object] = ()) -> None: ...
-
-    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]: ...
+    def rows(self, statement: "Statement", *values: object) -> list[Row]: ...
 
 
 # What a statement runs in.
@@ -48,9 +46,17 @@ def connection_of(session: Session) -> Connection:
     return session if isinstance(session, Connection) else session.connection
 
 
+def known_to(connection: Connection) -> set[str]:
+    """The names of what a connection's session has prepared."""
+    known: set[str] = connection.info.setdefault(PREPARED, set())
+    return known
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement under a name of its own; parameters are the types of its $1, $2, ... in order."""
+    """A statement under a name of its own; parameters are the types of its $1, $2, ... in order,
+    or empty where what becomes of them tells their types.
+    """
 
     name: str
     parameters: str
@@ -59,12 +65,11 @@ class Statement:
     def run(self, session: Session, *values: object) -> list[Row]:
         """Its rows; none of a statement that answers nothing."""
         if not isinstance(session, Connection):
-            session.prepare(self.name, self.parameters, self.text)
-            return session.rows(self._call(values), values)
+            return session.rows(self, *values)
         # Run thousands of times a second: all that SQLAlchemy adds costs more than the statement.
         driver: Any = session.connection
-        with closing(driver.cursor()) as cursor, driver_errors(session, cursor, self.name):
-            prepare(session, cursor, self.name, self.parameters, self.text)
+        with closing(driver.cursor()) as cursor, driver_errors(session, self.name):
+            self.prepare(session, cursor)
             cursor.execute(self._call(values), values)
             return cursor.fetchall() if cursor.description else []
 
@@ -73,17 +78,16 @@ class Statement:
         if isinstance(session, Connection):
             self.run(session, *values)
         else:
-            session.prepare(self.name, self.parameters, self.text)
-            session.later(self._call(values), values)
+            session.later(self, *values)
+
+    def prepare(self, connection: Connection, cursor: Any) -> None:
+        """Let a connection's session know the statement, once for as long as it lives."""
+        known = known_to(connection)
+        if self.name not in known:
+            types = f"({self.parameters})" if self.parameters else ""
+            with driver_errors(connection, "PREPARE"):
+                cursor.execute(f"PREPARE {self.name} {types} AS {self.text}")
+            known.add(self.name)
 
     def _call(self, values: Sequence[object]) -> str:
         return f"EXECUTE {self.name}({', '.join(['%s'] * len(values))})"
-
-
-def prepare(connection: Connection, cursor: Any, name: str, parameters: str, text: str) -> None:
-    """Let a connection's session know a statement, once for as long as it lives."""
-    known: set[str] = connection.info.setdefault(PREPARED, set())
-    if name not in known:
-        with driver_errors(connection, cursor, "PREPARE"):
-            cursor.execute(f"PREPARE {name} ({parameters}) AS {text}")
-        known.add(name)

@@ -13,6 +13,7 @@ from typing import TypeVar
 from sqlalchemy.exc import DBAPIError
 
 from services.plumbing.database import connection_was_lost
+from services.plumbing.sql_state import sql_state
 
 log = logging.getLogger("settling")
 
@@ -73,5 +74,5 @@ def may_pass(error: Exception) -> bool:
     """Whether the same batch may go through when tried again."""
     if connection_was_lost(error):
         return True
-    code = getattr(getattr(error, "orig", None), "pgcode", None) or ""
+    code = sql_state(error) or ""
     return isinstance(error, DBAPIError) and (code in TRANSIENT or code.startswith(TRANSIENT_CLASS))

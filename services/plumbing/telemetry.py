@@ -8,6 +8,8 @@ import traceback
 
 from prometheus_client import Counter, Histogram, start_http_server
 
+from services.plumbing.sql_state import sql_state
+
 GRPC_HANDLED = Counter(
     "grpc_server_handled_total", "Calls answered, by method and code.", ["grpc_method", "grpc_code"]
 )
@@ -43,7 +45,7 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[0]:
             # Where, but not the error's text: a database quotes the offending values there.
             line["exception"] = record.exc_info[0].__name__
-            line["sqlstate"] = getattr(getattr(record.exc_info[1], "orig", None), "pgcode", None)
+            line["sqlstate"] = sql_state(record.exc_info[1])
             line["trace"] = [
                 f"{frame.filename}:{frame.lineno} {frame.name}"
                 for frame in traceback.extract_tb(record.exc_info[2])

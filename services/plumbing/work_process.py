@@ -11,12 +11,15 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import cast
 
 log = logging.getLogger("work_process")
 
 _length = struct.Struct("!I")
-READ_BUFFER_BYTES = 1 << 22
+READ_BUFFER_BYTES = 1 << 18
 
 
 class WorkerLost(Exception):  # noqa: N818 — what became of the request is unknown, not wrong
@@ -30,57 +33,99 @@ class WorkProcess:
         """module is run as a program; opening is its first request, answered when it is ready."""
         self._module = module
         self._opening = opening
-        self._process: subprocess.Popen[bytes] | None = None
-        self._reader: asyncio.StreamReader
-        self._writer: asyncio.StreamWriter
-        self._asking = asyncio.Lock()
+        self._child: _Child | None = None
+        self._starting = asyncio.Lock()
 
     async def start(self) -> None:
         """Start the child now rather than at the first request. Refuses: WorkerLost."""
-        async with self._asking:
-            await self._started()
+        await self._started()
 
     async def ask(self, request: bytes) -> bytes:
-        """The child's answer. Refuses: WorkerLost."""
-        async with self._asking:
-            await self._started()
-            return await self._answer(request)
+        """The child's answer; it answers in the order it is asked. Refuses: WorkerLost."""
+        return await self._answer(self._child or await self._started(), request)
 
     async def close(self) -> None:
-        """Let the request under way be answered, then let the child end."""
-        async with self._asking:
-            if self._process is not None:
-                await self._end()
-
-    async def _started(self) -> None:
-        if self._process is not None:
-            return
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = _child(self._module, theirs.fileno())
-        self._reader, self._writer = await asyncio.open_unix_connection(
-            sock=ours, limit=READ_BUFFER_BYTES
-        )
-        await self._answer(self._opening)
-
-    async def _answer(self, request: bytes) -> bytes:
-        try:
-            self._writer.write(_length.pack(len(request)) + request)
-            length = _length.unpack(await self._reader.readexactly(_length.size))[0]
-            return await self._reader.readexactly(length)
-        except (asyncio.IncompleteReadError, OSError):
+        """Let the requests under way be answered, then let the child end."""
+        async with self._starting:
             await self._end()
-            raise WorkerLost from None
+
+    async def _started(self) -> "_Child":
+        async with self._starting:
+            child = self._child
+            if child is None:
+                child = self._child = await _start(self._module)
+                await self._answer(child, self._opening)
+            return child
+
+    async def _answer(self, child: "_Child", request: bytes) -> bytes:
+        try:
+            return await child.ask(request)
+        except WorkerLost:
+            if self._child is child:
+                await self._end()
+            raise
 
     async def _end(self) -> None:
-        process, self._process = self._process, None
-        self._writer.close()
-        if process is not None:
-            code = await asyncio.to_thread(process.wait)
+        child, self._child = self._child, None
+        if child is not None:
+            code = await child.end()
             log.info("worker ended", extra={"program": self._module, "code": code})
 
 
-def _child(module: str, socket_number: int) -> subprocess.Popen[bytes]:
+class _Child(asyncio.Protocol):
+    """A child under way and the parent's end of its socket. The loop hands over what has arrived:
+    who reads it instead wakes up for the head and for the body.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+        self._transport: asyncio.Transport
+        self._arrived = _Arrived()
+        # Who waits for an answer, in the order of their requests.
+        self._waiting: deque[asyncio.Future[bytes]] = deque()
+
+    def ask(self, request: bytes) -> "asyncio.Future[bytes]":
+        """Refuses: WorkerLost, at once or as the answer."""
+        if self._transport.is_closing():
+            raise WorkerLost
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting.append(answer)
+        self._transport.write(_length.pack(len(request)) + request)
+        return answer
+
+    async def end(self) -> int:
+        """Say that nothing more will be asked, and wait for the end. Answers the exit code."""
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+        return await asyncio.to_thread(self._process.wait)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # An event loop may have transports of a class of its own.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        for message in self._arrived.whole_with(data):
+            answer = self._waiting.popleft()
+            # Who asked may have left.
+            if not answer.done():
+                answer.set_result(message)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — the loop names it
+        while self._waiting:
+            answer = self._waiting.popleft()
+            if not answer.done():
+                answer.set_exception(WorkerLost())
+
+
+async def _start(module: str) -> _Child:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        child = _Child(_run(module, theirs.fileno()))
+    await asyncio.get_running_loop().create_unix_connection(lambda: child, sock=ours)
+    return child
+
+
+def _run(module: str, socket_number: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", module, str(socket_number)]
     return subprocess.Popen(command, pass_fds=[socket_number])  # noqa: S603 — a module of ours
 
@@ -93,34 +138,49 @@ def serve(arguments: Sequence[str], opened: Callable[[bytes], Callable[[bytes], 
     # Ctrl-C reaches the parent's whole group; the parent says when it is over.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=int(arguments[0])) as channel:
-        opening = _received(channel)
-        if opening is None:
+        requests = _requests(channel)
+        for opening in requests:
+            answer = opened(opening)
+            _send(channel, b"")
+            for request in requests:
+                _send(channel, answer(request))
+
+
+def _send(channel: socket.socket, message: bytes) -> None:
+    # Of a parent that is gone the requests end, too.
+    with suppress(BrokenPipeError):
+        channel.sendall(_length.pack(len(message)) + message)
+
+
+def _requests(channel: socket.socket) -> Iterator[bytes]:
+    """What arrives until the parent is gone."""
+    arrived = _Arrived()
+    while part := channel.recv(READ_BUFFER_BYTES):
+        yield from arrived.whole_with(part)
+
+
+class _Arrived:
+    """What has arrived of messages; together they come in fewer parts than head and body do."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def whole_with(self, part: bytes) -> Iterator[bytes]:
+        """The messages that are whole with this next part."""
+        if not self._bytes and _is_one_whole(part):
+            # Most are, and need not be put together.
+            yield part[_length.size :]
             return
-        answer = opened(opening)
-        answered = b""
-        while True:
-            try:
-                channel.sendall(_length.pack(len(answered)) + answered)
-            except BrokenPipeError:
+        self._bytes += part
+        while len(self._bytes) >= _length.size:
+            end = _length.size + _length.unpack_from(self._bytes)[0]
+            if len(self._bytes) < end:
                 return
-            request = _received(channel)
-            if request is None:
-                return
-            answered = answer(request)
+            message = bytes(self._bytes[_length.size : end])
+            del self._bytes[:end]
+            yield message
 
 
-def _received(channel: socket.socket) -> bytes | None:
-    """The next message; None when the parent is gone."""
-    head = _exactly(channel, _length.size)
-    return None if head is None else _exactly(channel, _length.unpack(head)[0])
-
-
-def _exactly(channel: socket.socket, count: int) -> bytes | None:
-    parts = []
-    while count:
-        part = channel.recv(min(count, READ_BUFFER_BYTES))
-        if not part:
-            return None
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
+def _is_one_whole(part: bytes) -> bool:
+    count = len(part) - _length.size
+    return count >= 0 and _length.unpack_from(part)[0] == count

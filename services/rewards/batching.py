@@ -6,10 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from services.plumbing.batch_session import BatchSession
-from services.plumbing.database import engine
 from services.plumbing.errors import DatabaseDown, Refused
 from services.plumbing.group_commit import GroupCommitter, QueueIsFull
-from services.plumbing.prepared import BY_INDEX_ONLY
 from services.plumbing.settling import CommitUnknown, settle
 from services.rewards.domain.refusals import QueueFull
 
@@ -37,8 +35,7 @@ class Batched(Generic[Command, Answer]):
         It answers each command, or why that one alone is refused. gathered ends when no more who
         would go along are about to come.
         """
-        self._engine = engine(database_url, pool_size=1, settings=BY_INDEX_ONLY, checks_first=False)
-        self._session = BatchSession(self._engine)
+        self._session = BatchSession(database_url)
         self._commit = commit
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._queue: GroupCommitter[Command, Answer | Refused] = GroupCommitter(
@@ -67,7 +64,6 @@ class Batched(Generic[Command, Answer]):
         await self._queue.close()
         await asyncio.to_thread(self._thread.shutdown)
         self._session.close()
-        self._engine.dispose()
 
     async def _settle(self, commands: Sequence[Command]) -> Sequence[Answer | Refused | Exception]:
         return await asyncio.get_running_loop().run_in_executor(

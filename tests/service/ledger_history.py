@@ -74,7 +74,7 @@ class Tills:
         limits = Limits(past=10_000 * DAY, future=DAY)
         self._shards = [
             open_shard(
-                database,
+                database.url,
                 number,
                 limits=limits,
                 announce=events.entries_posted,
@@ -83,6 +83,10 @@ class Tills:
             for number in range(SHARDS)
         ]
         self.business_time = NOON
+
+    def close(self) -> None:
+        for shard in self._shards:
+            shard.close()
 
     def publish(self, draft: Policy) -> None:
         Policies(self._database, events.policy_published).publish(
@@ -205,6 +209,7 @@ def make_history(url: str) -> None:
     _forgiven(tills)
     tills.business_time = NOON + 40 * DAY
     _in_debt(tills)
+    tills.close()
     database.dispose()
 
 

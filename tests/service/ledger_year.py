@@ -138,4 +138,5 @@ def live_a_year(url: str, seed: int) -> None:
     # The second sale repays what the first left to be owed.
     year.owe(LAST_DAY + timedelta(days=1), 6_000)
     year.owe(LAST_DAY + timedelta(days=8), 20_000)
+    tills.close()
     database.dispose()

@@ -78,6 +78,7 @@ def test_books_are_right_at_any_moment_while_tills_go_on(database: Callable[[str
     reports = [run_audit(url) for _ in range(5)]
     ended.set()
     seller.join()
+    tills.close()
     source.dispose()
     assert [problems_of(report.checks) for report in reports] == [{}] * 5
     documents = [report.checks[5].checked for report in reports]

@@ -1,6 +1,7 @@
 """The audit names points that come back without making good what returns forgave."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -44,7 +45,8 @@ def make_returns(tills: Spender) -> None:
 def books(databases: Databases) -> Iterator[str]:
     url = databases.create("ledger")
     source = engine(url)
-    make_returns(Spender(source))
+    with closing(Spender(source)) as tills:
+        make_returns(tills)
     source.dispose()
     yield url
     databases.drop(url)
@@ -119,6 +121,7 @@ def test_what_returns_forgave_before_it_was_kept_is_kept(databases: Databases) -
         tills.capture(tills.hold(wallet_id, 6), 6)
         tills.do(tills.take_back(wallet_id, Origin(sale_id=sold.document_id)))
         tills.business_time += DAY
+    tills.close()
     with transaction(source) as connection:
         kept = connection.exec_driver_sql("SELECT * FROM ledger_00.forgiven").all()
         connection.exec_driver_sql(

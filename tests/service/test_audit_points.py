@@ -1,6 +1,7 @@
 """The audit names whatever is changed behind the back of holds, pending points and refunds."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -56,7 +57,8 @@ def make_lives(tills: Spender) -> None:
 def lives(databases: Databases) -> Iterator[str]:
     url = databases.create("ledger")
     source = engine(url)
-    make_lives(Spender(source))
+    with closing(Spender(source)) as tills:
+        make_lives(tills)
     source.dispose()
     yield url
     databases.drop(url)

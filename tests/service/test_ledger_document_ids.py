@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 
 import pytest
 from sqlalchemy import Engine
@@ -41,9 +42,11 @@ def database(databases: Databases) -> Iterator[Engine]:
     opened.dispose()
 
 
-def a_shard(database: Engine, announcer: Announcer) -> Shard:
+def a_shard(database: Engine, announcer: Announcer) -> "closing[Shard]":
     limits = Limits(past=NOW, future=0)
-    return open_shard(database, 0, limits=limits, announce=announcer, clock=lambda: NOW)
+    return closing(
+        open_shard(database.url, 0, limits=limits, announce=announcer, clock=lambda: NOW)
+    )
 
 
 def gift() -> AdjustPoints:
@@ -60,8 +63,8 @@ def posted_id(shard: Shard, command: AdjustPoints) -> int:
 
 
 def test_documents_are_numbered_from_a_block_of_the_shards_own(database: Engine) -> None:
-    first, second = (a_shard(database, Announcer()) for _ in range(2))
-    ids = [posted_id(shard, gift()) for shard in (first, second, first, second)]
+    with a_shard(database, Announcer()) as first, a_shard(database, Announcer()) as second:
+        ids = [posted_id(shard, gift()) for shard in (first, second, first, second)]
     assert ids[2:] == [ids[0] + 1, ids[1] + 1]
     assert ids[1] - ids[0] == DOCUMENT_ID_BLOCK
 
@@ -69,17 +72,18 @@ def test_documents_are_numbered_from_a_block_of_the_shards_own(database: Engine)
 def test_a_block_drawn_by_a_batch_that_came_to_nothing_is_given_up(database: Engine) -> None:
     """After a crash the database may hand the very same block to another server."""
     announcer = Announcer()
-    shard = a_shard(database, announcer)
-    announcer.fails = True
     command = gift()
-    with pytest.raises(RuntimeError, match="comes to nothing"):
-        post(shard, [command])
-    with transaction(database) as connection:
-        drawn = connection.exec_driver_sql(
-            "SELECT last_value FROM ledger_00.document_ids"
-        ).scalar_one()
-        found = connection.exec_driver_sql(
-            "SELECT count(*) FROM ledger_00.journal WHERE request_id = %s", (command.request_id,)
-        ).scalar_one()
-    assert found == 0
-    assert posted_id(shard, command) == drawn + DOCUMENT_ID_BLOCK
+    with a_shard(database, announcer) as shard:
+        announcer.fails = True
+        with pytest.raises(RuntimeError, match="comes to nothing"):
+            post(shard, [command])
+        with transaction(database) as connection:
+            drawn = connection.exec_driver_sql(
+                "SELECT last_value FROM ledger_00.document_ids"
+            ).scalar_one()
+            found = connection.exec_driver_sql(
+                "SELECT count(*) FROM ledger_00.journal WHERE request_id = %s",
+                (command.request_id,),
+            ).scalar_one()
+        assert found == 0
+        assert posted_id(shard, command) == drawn + DOCUMENT_ID_BLOCK

@@ -71,7 +71,7 @@ class Ledger(RuleBasedStateMachine):
         self._servers: list[list[Shard]] = [
             [
                 open_shard(
-                    self.database,
+                    self.database.url,
                     number,
                     limits=limits,
                     announce=events.entries_posted,

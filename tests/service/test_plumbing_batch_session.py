@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from services.plumbing.batch_session import BatchSession, Rows
+from services.plumbing.batch_session import INSERTED_MAX, BatchSession, Rows
 from services.plumbing.binary_copy import (
     EPOCH_MICROS,
     NULL,
@@ -19,8 +19,25 @@ from services.plumbing.binary_copy import (
     text,
 )
 from services.plumbing.database import connection_was_lost, engine, transaction
+from services.plumbing.pipeline import Pipeline
+from services.plumbing.prepared import Statement
+from services.plumbing.sql_state import sql_state
 from tests.service.databases import Databases
 
+TRUNCATE = Statement("truncate", "", "DELETE FROM row_kept")
+KEPT = Statement(
+    "kept",
+    "",
+    """
+    SELECT big, whole, small, id::text, (extract(epoch FROM moment) * 1000000)::bigint, words,
+           numbers
+    FROM row_kept ORDER BY place""",
+)
+NOTE = Statement("note", "text", "INSERT INTO noted VALUES ($1)")
+NOTED = Statement("noted", "", "SELECT word FROM noted")
+SHOUT = Statement("shout", "", "UPDATE noted SET word = word || '!'")
+LENGTHY = Statement("lengthy", "text", "SELECT $1")
+PROCESS = Statement("process", "", "SELECT pg_backend_pid()")
 TARGET = "row_kept (big, whole, small, id, moment, words, numbers)"
 FIXED = fixed_columns("qihuq")
 BIG, WHOLE, SMALL = (st.integers(-(2**b), 2**b - 1) for b in (63, 31, 15))
@@ -53,7 +70,7 @@ def database(databases: Databases) -> Iterator[Engine]:
 def session(database: Engine) -> Iterator[BatchSession]:
     with transaction(database) as connection:
         connection.exec_driver_sql("TRUNCATE row_kept, noted")
-    made = BatchSession(database)
+    made = BatchSession(database.url)
     yield made
     made.close()
 
@@ -70,10 +87,14 @@ def packed(row: Row) -> bytes:
     )
 
 
-def commit(session: BatchSession, copies: list[Rows]) -> None:
+def words(*noted: str) -> Rows:
+    return Rows("noted (word)", b"".join([b"\x00\x01" + text(word) for word in noted]), len(noted))
+
+
+def commit(session: BatchSession, added: list[Rows]) -> None:
     with session.transaction() as batch:
-        batch.later("INSERT INTO noted VALUES ('waited')")
-        batch.commit(copies)
+        batch.later(NOTE, "waited")
+        batch.commit(added)
 
 
 def words_noted(database: Engine) -> list[str]:
@@ -86,21 +107,17 @@ def words_noted(database: Engine) -> list[str]:
 @given(rows=ROWS)
 def test_rows_arrive_as_they_were_packed(session: BatchSession, rows: list[Row]) -> None:
     with session.transaction() as batch:
-        batch.later("TRUNCATE row_kept")
-        batch.commit([(TARGET, b"".join(map(packed, rows)))])
+        batch.later(TRUNCATE)
+        batch.commit([Rows(TARGET, b"".join(map(packed, rows)), len(rows))])
     with session.transaction() as batch:
-        found = batch.rows(
-            "SELECT big, whole, small, id::text,"
-            " (extract(epoch FROM moment) * 1000000)::bigint, words, numbers"
-            " FROM row_kept ORDER BY place"
-        )
+        found = batch.rows(KEPT)
     assert found == [(*row[:3], str(row[3]), *row[4:6], list(row[6])) for row in rows]
 
 
 def test_a_text_that_comes_again_is_the_same(session: BatchSession) -> None:
     with session.transaction() as batch:
         rows = b"".join([b"\x00\x01" + repeated_text(word) for word in ("a\tb\\n", "ü")])
-        batch.commit([("noted (word)", rows)])
+        batch.commit([Rows("noted (word)", rows, 2)])
         assert batch.ended
     assert repeated_text("ü") is repeated_text("ü")
 
@@ -109,14 +126,16 @@ def test_statements_that_wait_run_in_their_order_and_commit_together(
     database: Engine, session: BatchSession
 ) -> None:
     with session.transaction() as batch:
-        batch.later("INSERT INTO noted VALUES (%s)", ["one; it's %s"])
-        batch.later("UPDATE noted SET word = word || '!'")
+        batch.later(NOTE, "one; it's %s")
+        earlier = batch.ask(NOTED)
+        batch.later(SHOUT)
         assert words_noted(database) == []
-        assert batch.rows("SELECT word FROM noted") == [("one; it's %s!",)]
+        assert batch.rows(NOTED) == [("one; it's %s!",)]
+        assert earlier.rows() == [("one; it's %s",)]
         batch.connection.exec_driver_sql("INSERT INTO noted VALUES ('two')")
         assert words_noted(database) == []
-        batch.later("INSERT INTO noted VALUES ('three')")
-        batch.commit([("noted (word)", b""), ("noted (word)", b"\x00\x01" + text("four"))])
+        batch.later(NOTE, "three")
+        batch.commit([words(), words("four")])
     assert words_noted(database) == ["four", "one; it's %s!", "three", "two"]
 
 
@@ -124,7 +143,8 @@ def test_a_block_that_does_not_commit_leaves_nothing(
     database: Engine, session: BatchSession
 ) -> None:
     with session.transaction() as batch:
-        assert batch.rows("INSERT INTO noted VALUES ('lost') RETURNING word") == [("lost",)]
+        batch.later(NOTE, "lost")
+        assert batch.rows(NOTED) == [("lost",)]
     assert words_noted(database) == []
 
 
@@ -133,55 +153,104 @@ def test_a_block_that_raises_leaves_nothing_and_the_session_goes_on(
 ) -> None:
     def insert_and_fail() -> None:
         with session.transaction() as batch:
-            batch.rows("INSERT INTO noted VALUES ('lost') RETURNING word")
+            batch.later(NOTE, "lost")
+            assert batch.rows(NOTED) == [("lost",)]
             raise ValueError("own")
 
     with pytest.raises(ValueError, match="own"):
         insert_and_fail()
     with session.transaction() as batch:
-        batch.later("INSERT INTO noted VALUES ('kept')")
+        batch.later(NOTE, "kept")
         batch.commit([])
     assert words_noted(database) == ["kept"]
 
 
 @pytest.mark.parametrize("place", ["first", "last"])
+@pytest.mark.parametrize("count", [2, INSERTED_MAX + 1])
 def test_rows_that_are_refused_half_way_take_the_whole_batch_back(
-    database: Engine, session: BatchSession, place: str
+    database: Engine, session: BatchSession, place: str, count: int
 ) -> None:
-    """The second row has a key that the first has; the copy before it had gone through."""
-    twice = ("noted (word)", (b"\x00\x01" + text("twice")) * 2)
-    once = ("noted (word)", b"\x00\x01" + text("once"))
-    copies = [twice, once] if place == "first" else [once, twice]
+    """The last row has a key that another has, whether rows are inserted or copied."""
+    twice = words(*map(str, range(count - 1)), "0")
+    once = words(*(f"once {number}" for number in range(count)))
+    added = [twice, once] if place == "first" else [once, twice]
     with pytest.raises(DBAPIError) as error:
-        commit(session, copies)
-    assert getattr(error.value.orig, "pgcode", None) == "23505"
+        commit(session, added)
+    assert sql_state(error.value) == "23505"
     assert not connection_was_lost(error.value)
     assert words_noted(database) == []
     with session.transaction() as batch:
         batch.commit([once])
-    assert words_noted(database) == ["once"]
+    assert len(words_noted(database)) == count
 
 
-def test_rows_that_end_too_soon_are_refused_whole(database: Engine, session: BatchSession) -> None:
-    with pytest.raises(DBAPIError), session.transaction() as batch:
-        batch.commit([("noted (word)", b"\x00\x01" + text("cut off")[:-3])])
+def test_nothing_runs_after_a_statement_that_fails(database: Engine, session: BatchSession) -> None:
+    def note_twice() -> None:
+        with session.transaction() as batch:
+            batch.later(NOTE, "twice")
+            batch.later(NOTE, "twice")
+            batch.rows(NOTED)
+
+    with pytest.raises(DBAPIError) as error:
+        note_twice()
+    assert sql_state(error.value) == "23505"
+    commit(session, [words("once")])
+    assert words_noted(database) == ["once", "waited"]
+
+
+@pytest.mark.parametrize("count", [1, INSERTED_MAX + 1])
+def test_rows_that_end_too_soon_are_refused_whole(
+    database: Engine, session: BatchSession, count: int
+) -> None:
+    cut_off = b"".join([b"\x00\x01" + text(str(number)) for number in range(count)])[:-1]
+    with pytest.raises((DBAPIError, ValueError)), session.transaction() as batch:
+        batch.commit([Rows("noted (word)", cut_off, count)])
     assert words_noted(database) == []
+
+
+def test_large_rows_and_answers_pass_in_both_directions(session: BatchSession) -> None:
+    """More than sockets hold: who only sends would wait for who only answers."""
+    large = ["x" * 2_000_000 + str(number) for number in range(3)]
+    with session.transaction() as batch:
+        for word in large:
+            batch.later(LENGTHY, word)
+        answers = [batch.ask(LENGTHY, word) for word in large]
+        assert [len(each.rows()[0][0]) for each in answers] == [len(word) for word in large]
+        batch.commit([words(*(str(number) * 2_000 for number in range(2_000)))])
 
 
 def test_a_session_that_was_ended_is_lost_and_the_next_transaction_has_another(
     database: Engine, session: BatchSession
 ) -> None:
     with session.transaction() as batch:
-        batch.prepare("one", "bigint", "SELECT $1")
-        [(number, one)] = batch.rows("SELECT pg_backend_pid(), 1")
-        assert batch.rows("EXECUTE one(1)") == [(one,)]
+        [(number,)] = batch.rows(PROCESS)
     with transaction(database) as connection:
         connection.exec_driver_sql("SELECT pg_terminate_backend(%s, 5000)", (number,))
     with pytest.raises(DBAPIError) as error, session.transaction() as batch:
-        batch.rows("SELECT 1")
+        batch.rows(PROCESS)
     assert connection_was_lost(error.value)
     with session.transaction() as batch:
-        batch.prepare("one", "bigint", "SELECT $1")
-        assert batch.rows("EXECUTE one(1)") == [(1,)]
-        [(other,)] = batch.rows("SELECT pg_backend_pid()")
+        [(other,)] = batch.rows(PROCESS)
     assert other != number
+
+
+def test_a_session_that_is_lost_as_it_is_made_is_lost_and_the_next_transaction_has_another(
+    database: Engine, session: BatchSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = Pipeline.prepare
+
+    def prepare_without_server(pipeline: Pipeline, name: bytes, statement: str) -> None:
+        with transaction(database) as connection:
+            connection.exec_driver_sql(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        prepare(pipeline, name, statement)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Pipeline, "prepare", prepare_without_server)
+        with pytest.raises(DBAPIError) as error:
+            commit(session, [words("lost")])
+    assert connection_was_lost(error.value)
+    commit(session, [words("kept")])
+    assert words_noted(database) == ["kept", "waited"]

@@ -88,7 +88,7 @@ async def test_points_held_and_burned_by_several_wallets_are_named_as_the_ledger
         "",
     )
     database = engine(desk.database_url, pool_size=1)
-    session = BatchSession(database)
+    session = BatchSession(database.url)
 
     def step(command: Command) -> Given:
         [answer] = advance(session, [command], now=datetime.now(UTC))

@@ -1,5 +1,7 @@
 """A basket's lines are read out of their bytes as their messages say, whatever was seen before."""
 
+from typing import Any
+
 import pytest
 from buf.validate import validate_pb2
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
@@ -7,7 +9,7 @@ from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 from services.ledger.domain.basket import Line
 from services.ledger.rpc import line_reading, messages, sale_wire
 from services.ledger.rpc.line_reading import LineReader
-from services.ledger.rpc.point_of_sale import read_whole
+from services.ledger.rpc.sale_reading import SaleReader
 from services.plumbing.errors import Invalid
 
 BANANAS = pos.Line(
@@ -52,17 +54,17 @@ def read_alone(line: bytes) -> list[Line]:
     return [messages.read_line(pos.Line.FromString(line))]
 
 
-def request_of(line: bytes) -> sale_wire.RecordSaleRequest:
+def request_of(line: bytes) -> bytes:
+    """A RecordSaleRequest with a line of these bytes."""
     sale = pos.Sale(
         card_token="card-1", store="1", terminal="1", receipt_number="R", currency_code="USD"
     )
     sale.business_time.FromSeconds(1_700_000_000)
     request = pos.RecordSaleRequest(request_id="0b6ecf2e-5ed5-4d14-a0b6-8a9f16d0e7a1", sale=sale)
-    batch = pos.BatchRecordSalesRequest(requests=[request])
-    [read] = sale_wire.BATCHES.read(batch.SerializeToString()).requests
+    read: Any = sale_wire.read_request(request.SerializeToString())
     read.sale.lines.append(line)
-    found: sale_wire.RecordSaleRequest = read
-    return found
+    written: bytes = read.SerializeToString()
+    return written
 
 
 @pytest.fixture
@@ -90,8 +92,7 @@ def test_a_known_product_with_known_amounts_is_a_line_of_its_own(reader: LineRea
 def test_what_is_written_unusually_is_left_to_its_message(reader: LineReader, line: bytes) -> None:
     reader.read([RICE.SerializeToString(), PRODUCT + AMOUNTS])
     assert reader.read([line]) is None
-    whole = read_whole(request_of(line))
-    assert messages.read_lines(whole.sale.lines) == read_alone(line)
+    assert SaleReader().read(request_of(line)).sale.lines == read_alone(line)
 
 
 @pytest.mark.parametrize("line", WRONG.values(), ids=WRONG)
@@ -102,7 +103,14 @@ def test_what_breaks_a_rule_is_refused_whatever_was_seen_before(
     for _ in range(2):
         assert reader.read([line]) is None
     with pytest.raises(Invalid):
-        messages.read_lines(read_whole(request_of(line)).sale.lines)
+        SaleReader().read(request_of(line))
+
+
+def test_a_product_that_shares_its_sku_with_another_is_read_as_its_own(reader: LineReader) -> None:
+    lines = [PRODUCT + AMOUNTS, RICE.SerializeToString(), BARE.SerializeToString()]
+    expected = [read for line in lines for read in read_alone(line)]
+    for _ in range(2):
+        assert reader.read(lines) == expected
 
 
 def test_no_rule_is_about_a_line_as_a_whole() -> None:

@@ -3,6 +3,8 @@
 from datetime import UTC, date, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.ledger.domain.point_life import (
     FOREVER,
@@ -43,7 +45,7 @@ def as_text(day: int) -> str:
 
 def test_points_that_never_expire_have_no_time() -> None:
     assert expire_time(NO_LIMITS, 0, None) is None
-    assert term(NO_LIMITS, 0, None) is FOREVER
+    assert term(NO_LIMITS, 0, None) == FOREVER
 
 
 @pytest.mark.parametrize("instant", ["00:00:00", "10:20:30", "23:59:59"])
@@ -186,3 +188,26 @@ def period_of(day: int, months: int) -> int:
     """The number of the period of so many months that a day lies in."""
     year, month, _ = map(int, as_text(day).split("-"))
     return (year * 12 + month - 1) // months
+
+
+LIVES = st.builds(
+    PointLife,
+    pending_days=st.sampled_from((0, 14)),
+    expiry=st.sampled_from(Expiry),
+    expiry_count=st.integers(1, 13),
+    last_day_counts=st.booleans(),
+)
+TIMES = st.integers(18_000 * MICROS_PER_DAY, 18_003 * MICROS_PER_DAY)
+ENROLMENTS = st.none() | st.integers(17_990, 18_000)
+
+
+@given(life=LIVES, times=st.lists(TIMES, min_size=2), enrol_day=ENROLMENTS)
+def test_a_term_is_that_of_its_own_time_whatever_was_asked_before(
+    life: PointLife, times: list[int], enrol_day: int | None
+) -> None:
+    for time in times:
+        assert term(life, time, enrol_day) == Term(
+            time + life.pending_days * MICROS_PER_DAY if life.pending_days else None,
+            expire_time(life, time, enrol_day),
+            life.expiry_count if life.expiry is Expiry.INACTIVITY else 0,
+        )

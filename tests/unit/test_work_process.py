@@ -49,6 +49,27 @@ async def test_a_child_that_was_killed_is_started_anew() -> None:
     await worker.close()
 
 
+async def test_who_leaves_takes_nobody_else_s_answer_along() -> None:
+    worker = WorkProcess(MODULE, b"<")
+    await worker.start()
+    leaving, staying = (asyncio.create_task(worker.ask(each)) for each in (b"a", b"b"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await staying == b"<b"
+    assert leaving.cancelled()
+    await worker.close()
+
+
+async def test_what_is_under_way_is_answered_before_the_end() -> None:
+    worker = WorkProcess(MODULE, b"<")
+    await worker.start()
+    large = os.urandom(1_000_000)
+    asked = [asyncio.create_task(worker.ask(each)) for each in (large, b"b")]
+    await asyncio.sleep(0)
+    await worker.close()
+    assert await asyncio.gather(*asked) == [b"<" + large, b"<b"]
+
+
 async def test_a_child_ends_when_its_parent_closes_it() -> None:
     worker = WorkProcess(MODULE, b"<")
     child = psutil.Process(int(await worker.ask(NUMBER)))

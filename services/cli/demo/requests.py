@@ -12,12 +12,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import point_of_sale_pb2
 
 from services.cli.demo.dataset import Basket, LineContent
+from services.plumbing import wire
 
 CURRENCY_CODE = "USD"
 TERMINAL = "1"
 # Request ids are derived, so a replay that starts again sends the same ones.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://loyalty.example/demo/real-year")
-LENGTH_DELIMITED = 2
 
 
 def request_id(kind: str, key: object) -> str:
@@ -48,10 +48,10 @@ class SaleEncoder:
         ).SerializeToString()
         lines = b"".join([self._lines[content] for content in basket.contents])
         request = point_of_sale_pb2.RecordSaleRequest(request_id=request_id("sale", basket.basket))
-        return _field(
+        return wire.field(
             point_of_sale_pb2.BatchRecordSalesRequest.REQUESTS_FIELD_NUMBER,
             request.SerializeToString()
-            + _field(point_of_sale_pb2.RecordSaleRequest.SALE_FIELD_NUMBER, sale + lines),
+            + wire.field(point_of_sale_pb2.RecordSaleRequest.SALE_FIELD_NUMBER, sale + lines),
         )
 
 
@@ -68,18 +68,4 @@ def _line(content: LineContent, products: dict[int, bytes]) -> bytes:
         amount_minor=content.amount_minor,
         discount_minor=content.discount_minor,
     ).SerializeToString()
-    return _field(point_of_sale_pb2.Sale.LINES_FIELD_NUMBER, product + amounts)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited field of the wire format, as protobuf's encoding guide defines it."""
-    return _varint(number << 3 | LENGTH_DELIMITED) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    return wire.field(point_of_sale_pb2.Sale.LINES_FIELD_NUMBER, product + amounts)

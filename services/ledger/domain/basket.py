@@ -76,4 +76,4 @@ def money(minor: int, currency: str) -> str:
     if digits == 0:
         return f"{minor} {currency}"
     whole, rest = divmod(minor, 10**digits)
-    return f"{whole}.{rest:0{digits}d} {currency}"
+    return f"{whole}.{str(rest).zfill(digits)} {currency}"

@@ -62,8 +62,7 @@ class Rules:
         return self._earnings[policy.version]
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(msgspec.Struct, frozen=True):
     """What a decision depends on beside the wallet: the rules, the limits, the clock, the next
     document's id, and the tiers' multipliers.
     """

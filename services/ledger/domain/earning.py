@@ -50,6 +50,10 @@ class _Matched(msgspec.Struct, gc=False):
     amounts: list[int]
 
 
+# The rules that give something for a basket, in the order they are considered.
+_Found = Sequence[tuple[Rule, _Matched]]
+
+
 def floor(numerator: int, denominator: int) -> int:
     return numerator // denominator
 
@@ -182,12 +186,12 @@ class Earning:
 
     def _earn(self, lines: Iterable[NumberedLine], store: str, business_time: int) -> list[Grant]:
         eligible, matched = self._match(lines)
-        if eligible < self.policy.eligible_minor_min or not matched:
+        if eligible < self.policy.eligible_minor_min:
             return []
         found: list[tuple[Rule, _Matched]] = []
-        for index, rule in enumerate(self._rules):
-            match = matched.get(index)
-            if match is None or match.basis < rule.eligible_minor_min:
+        for index in sorted(matched):
+            rule, match = self._rules[index], matched[index]
+            if match.basis < rule.eligible_minor_min:
                 continue
             if self._anywhere[index] or fits_sale(rule.sale, store, business_time):
                 found.append((rule, match))
@@ -245,21 +249,24 @@ class Earning:
             amount -= line.tax
         return amount
 
-    def _grants(self, found: list[tuple[Rule, _Matched]]) -> list[Grant]:
-        candidates: list[tuple[Rule, _Matched, int]] = []
-        for (rule, match), given in zip(found, self._rounded_points(found), strict=True):
-            capped = given
-            if rule.points_per_sale_max and given > rule.points_per_sale_max:
-                capped = rule.points_per_sale_max
-            if capped:
-                candidates.append((rule, match, capped))
-        return [self._grant(rule, match, rule.kinds, given) for rule, match, given in candidates]
+    def _grants(self, found: _Found) -> list[Grant]:
+        grants = []
+        for place, (rule, match) in enumerate(found):
+            points = self._rounded_points(rule, match, found[:place])
+            if rule.points_per_sale_max and points > rule.points_per_sale_max:
+                points = rule.points_per_sale_max
+            if points:
+                grants.append(self._grant(rule, match, rule.kinds, points))
+        return grants
 
-    def _weighed_grants(self, found: list[tuple[Rule, _Matched]]) -> list[Grant]:
-        per_sale = self.policy.settings.counting is Counting.PER_SALE
-        points = (
-            self._exact_points(found) if per_sale else map(Fraction, self._rounded_points(found))
-        )
+    def _weighed_grants(self, found: _Found) -> list[Grant]:
+        if self.policy.settings.counting is Counting.PER_SALE:
+            points = self._exact_points(found)
+        else:
+            points = [
+                Fraction(self._rounded_points(rule, match, found[:place]))
+                for place, (rule, match) in enumerate(found)
+            ]
         candidates: list[Candidate[_Matched]] = []
         for (rule, match), given in zip(found, points, strict=True):
             capped = min(given, Fraction(rule.points_per_sale_max or given))
@@ -281,22 +288,16 @@ class Earning:
             rule.title,
         )
 
-    def _rounded_points(self, found: list[tuple[Rule, _Matched]]) -> list[int]:
+    def _rounded_points(self, rule: Rule, match: _Matched, before: _Found) -> int:
+        """What a rule gives, before are those considered before it."""
         rounded = self._round
-        points = []
-        for index, (rule, match) in enumerate(found):
-            if rule.per_minor and not self._by_line:
-                points.append(rounded(match.basis * rule.points, rule.per_minor))
-            elif rule.per_minor:
-                points.append(
-                    sum([rounded(a * rule.points, rule.per_minor) for a in match.amounts])
-                )
-            elif rule.multiplier:
-                bases = self._multiplied(match, found[:index])
-                points.append(sum([self._extra(rule, base) for base in bases]))
-            else:
-                points.append(rule.fixed_points)
-        return points
+        if rule.per_minor and not self._by_line:
+            return rounded(match.basis * rule.points, rule.per_minor)
+        if rule.per_minor:
+            return sum([rounded(a * rule.points, rule.per_minor) for a in match.amounts])
+        if rule.multiplier:
+            return sum([self._extra(rule, base) for base in self._multiplied(match, before)])
+        return rule.fixed_points
 
     def _extra(self, rule: Rule, base: Fraction) -> int:
         """What a multiplier adds: the product, rounded, less what is multiplied, rounded."""
@@ -304,7 +305,7 @@ class Earning:
         product = (single if self._rounds_first else base) * Fraction(rule.multiplier)
         return self._round(*product.as_integer_ratio()) - single
 
-    def _exact_points(self, found: list[tuple[Rule, _Matched]]) -> list[Fraction]:
+    def _exact_points(self, found: _Found) -> list[Fraction]:
         """Points of each rule where only the sale as a whole is rounded."""
         points = []
         for index, (rule, match) in enumerate(found):
@@ -319,9 +320,7 @@ class Earning:
                 points.append(Fraction(rule.fixed_points))
         return points
 
-    def _multiplied(
-        self, match: _Matched, before: list[tuple[Rule, _Matched]]
-    ) -> Iterable[Fraction]:
+    def _multiplied(self, match: _Matched, before: _Found) -> Iterable[Fraction]:
         """What per-amount rules give the lines that a multiplier rule found, exactly.
 
         In the parts that are rounded each by itself: every line, or all of them.

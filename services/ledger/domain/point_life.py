@@ -36,6 +36,8 @@ class Expiry(enum.IntEnum):
     INACTIVITY = 8
 
 
+# Bound once: looking a member up in its class takes longer than the comparison.
+ANNIVERSARY = Expiry.ANNIVERSARY
 PERIODS = (Expiry.MONTH_END, Expiry.QUARTER_END, Expiry.YEAR_END)
 
 
@@ -51,7 +53,7 @@ class Shortfall(enum.IntEnum):
     CLAMP = 2
 
 
-class PointLife(msgspec.Struct, frozen=True, omit_defaults=True):
+class PointLife(msgspec.Struct, frozen=True, omit_defaults=True, cache_hash=True):
     """The life of the points a policy version gives."""
 
     # They become available so many days after the sale; zero: at once.
@@ -84,12 +86,22 @@ FOREVER = Term()
 
 def term(life: PointLife, earn_time: int, enrol_day: int | None) -> Term:
     """The term of points earned at a time. Without an enrolment their own day stands for it."""
-    if life.expiry is Expiry.NEVER and not life.pending_days:
-        return FOREVER
-    pending = life.pending_days * MICROS_PER_DAY
+    lived = _term_of_day(
+        life, earn_time // MICROS_PER_DAY, enrol_day if life.expiry is ANNIVERSARY else None
+    )
+    if not life.pending_days:
+        return lived
+    available_time = earn_time + life.pending_days * MICROS_PER_DAY
+    return Term(available_time, lived.expire_time, lived.inactive_months)
+
+
+# Every sale of a day asks; only by anniversaries do members differ.
+@lru_cache(maxsize=16_384)
+def _term_of_day(life: PointLife, day: int, enrol_day: int | None) -> Term:
+    """The term of points earned on a day, but for when they become available."""
     return Term(
-        earn_time + pending if pending else None,
-        expire_time(life, earn_time, enrol_day),
+        None,
+        expire_time(life, day * MICROS_PER_DAY, enrol_day),
         life.expiry_count if life.expiry is Expiry.INACTIVITY else 0,
     )
 

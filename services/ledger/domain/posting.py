@@ -141,6 +141,29 @@ REFUSED_TYPES = {
 }
 
 
+# What a wallet comes into being by.
+MAKING_WALLETS = (RecordSale, AdjustPoints, SendPoints, ReceivePoints)
+
+
+def makes_wallet(command: Command) -> bool:
+    """Whether a wallet comes into being by a command; the others are about one that is there."""
+    return isinstance(command, MAKING_WALLETS)
+
+
+def without_wallet(command: Command) -> Refused:
+    """What a command is refused with whose wallet nothing was ever posted to; not remembered, as
+    there is no wallet to remember it.
+    """
+    if isinstance(command, RecordReturn):
+        return refusals.UnknownSale("no such sale is recorded for this card")
+    if isinstance(command, CapturePoints | ReleaseHold):
+        return refusals.HoldNotFound("the wallet has no such hold")
+    if isinstance(command, RefundPoints):
+        return refusals.BurnNotFound("the wallet has no such burn")
+    wanted = str(command.points) if isinstance(command, HoldPoints) else "0"
+    return refusals.InsufficientPoints("the wallet is empty", wanted=wanted, available="0")
+
+
 def refused(
     command: Command, wallet: WalletState, circumstances: Circumstances, refusal: Refused
 ) -> Document:

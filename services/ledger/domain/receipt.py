@@ -62,20 +62,13 @@ def counted(points: int) -> str:
     return f"{points:,} point{'' if abs(points) == 1 else 's'}"
 
 
-# A rule gives points of several kinds for the same lines, and many baskets come to little.
-@lru_cache(maxsize=4_096)
-def earned(points: int, basis: int, currency: str, title: str) -> str:
-    """Why a sale gave points."""
-    return f"{counted(points)} for {money(basis, currency)}: {title}"
-
-
 def explanation(document: Document, entry: Entry) -> str:
     """Why an entry is there, in one plain sentence."""
+    points = counted(abs(entry.points))
     if document.type is SALE and entry.account is not REDEMPTION:
-        return earned(abs(entry.points), entry.basis, document.currency, entry.title)
+        return f"{points} for {money(entry.basis, document.currency)}: {entry.title}"
     if document.type is DocumentType.ADJUSTMENT:
         return document.reason
-    points = counted(abs(entry.points))
     if makes_good(entry):
         return f"{points} taken back: the goods they came with were returned while they were spent"
     if document.type in LIVED:

@@ -114,17 +114,18 @@ def credit_grants(
     lots: list[Lot] = []
     uses: list[LotUse] = []
     for grant in grants:
+        points = grant.points
         for kind in grant.kinds:
             ordinal = len(entries) + 1
-            entries.append(issued(ordinal, kind, grant.points, grant))
+            entries.append(issued(ordinal, kind, points, grant))
             if kind is REDEEMABLE:
                 lot, repaid = wallet.credit(
-                    (document_id, ordinal), grant.points, earn_time=business_time, term=lived
+                    (document_id, ordinal), points, earn_time=business_time, term=lived
                 )
                 lots.append(lot)
                 uses += repaid
             else:
-                wallet.qualifying += grant.points
+                wallet.qualifying += points
     return lots, uses
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -30,8 +29,7 @@ from services.ledger.domain.refusals import InsufficientPoints, MemberBlocked
 REPAID = 0
 
 
-@dataclass(slots=True)
-class WalletState:
+class WalletState(msgspec.Struct):
     """A wallet as one batch sees it, changed by each of its documents in turn.
 
     What the lots still hold = available + pending + held + what was taken beyond the lots
@@ -55,18 +53,18 @@ class WalletState:
     enrol_day: int | None = None
     # Whether its member spends nothing for now.
     spending_blocked: bool = False
-    lots: dict[LotId, Lot] = field(default_factory=dict)
+    lots: dict[LotId, Lot] = {}
     # Lots that changed, to be written.
-    touched: set[LotId] = field(default_factory=set)
-    holds: dict[int, Hold] = field(default_factory=dict)
+    touched: set[LotId] = set()
+    holds: dict[int, Hold] = {}
     # What expired of lots and was not put back; known where a command takes back what they gave.
-    expired: dict[LotId, int] = field(default_factory=dict)
+    expired: dict[LotId, int] = {}
     # What lots repaid of a debt, and what was undone of it (below zero); known where expired is.
     repaid: tuple[LotPart, ...] = ()
     # When lots of another member's points would expire but for activity; known where it is undone.
     received_until: tuple[tuple[LotId, int], ...] = ()
     # Holds that were made or changed, to be written.
-    touched_holds: set[int] = field(default_factory=set)
+    touched_holds: set[int] = set()
     # What returns forgave, in their order, known where a command gives points back; and of which
     # of them it changed, to be written.
     forgiven: tuple[Forgiven, ...] = ()
@@ -122,12 +120,12 @@ class WalletState:
             self.lots[lot_id] = lot
             return lot, []
         self.available += points
-        repaid = min(points, self.overdrawn)
-        self.overdrawn -= repaid
+        repaid = min(points, self.overdrawn) if self.overdrawn else 0
         lot = Lot(*lot_id, points, points - repaid, earn_time, term)
         self.lots[lot_id] = lot
         if not repaid:
             return lot, []
+        self.overdrawn -= repaid
         self.repaid += (LotPart(lot_id, repaid),)
         return lot, [LotUse(lot_id[1], lot_id, repaid)]
 

@@ -32,10 +32,12 @@ _PRODUCT = frozenset(
 )
 _ONE_BYTE = 0x80
 
+# A line begins with the number and kind of a field, and how long it is.
+_SHORTEST = 2
 _SOME_PRODUCT = pos.Line(sku="some").SerializeToString()
 
-# What is sold: sku, description, category path.
-_Product: TypeAlias = tuple[str, str, tuple[str, ...]]
+# What is sold: its bytes, then sku, description, category path.
+_Product: TypeAlias = tuple[bytes, str, str, tuple[str, ...]]
 # How much of it: quantity and amount, then tags, tax, discount and nature.
 _Amounts: TypeAlias = tuple[int, int, tuple[str, ...], int, int, int]
 Half = TypeVar("Half")
@@ -49,34 +51,51 @@ class LineReader:
     def __init__(self) -> None:
         self._validation = Validation()
         self._products: dict[bytes, _Product] = {}
+        # The product that a sku was last the name of, by how a line begins with the sku.
+        self._latest: dict[bytes, _Product] = {}
         self._amounts: dict[bytes, _Amounts] = {}
 
     def read(self, lines: Sequence[bytes]) -> list[Line] | None:
         """The lines of a basket; None where one breaks a rule or is not written as usual."""
-        products, amounts = self._products, self._amounts
+        latest, amounts = self._latest, self._amounts
         found = []
         for line in lines:
-            # The product ends here, as far as it stands first and its texts are short.
-            end, last = 0, len(line) - 1
-            while end < last and line[end] in _PRODUCT and (length := line[end + 1]) < _ONE_BYTE:
-                end += 2 + length
-            product = products.get(line[:end]) or self._learn_product(line[:end])
-            counted = amounts.get(line[end:]) or self._learn_amounts(line[end:])
-            if product is None or counted is None:
+            if len(line) < _SHORTEST:
                 return None
-            sku, description, path = product
+            product, counted = latest.get(line[: 2 + line[1]]), None
+            if product is not None and line.startswith(product[0]):
+                counted = amounts.get(line[len(product[0]) :])
+            if product is None or counted is None:
+                halves = self._learn(line)
+                if halves is None:
+                    return None
+                product, counted = halves
+            _, sku, description, path = product
             quantity, amount, tags, tax, discount, nature = counted
             found.append(
                 Line(sku, quantity, amount, description, path, tags, tax, discount, nature)
             )
         return found
 
+    def _learn(self, line: bytes) -> tuple[_Product, _Amounts] | None:
+        # The product ends here, as far as it stands first and its texts are short.
+        end, last = 0, len(line) - 1
+        while end < last and line[end] in _PRODUCT and (length := line[end + 1]) < _ONE_BYTE:
+            end += 2 + length
+        product = self._products.get(line[:end]) or self._learn_product(line[:end])
+        counted = self._amounts.get(line[end:]) or self._learn_amounts(line[end:])
+        if product is None or counted is None:
+            return None
+        if end <= REMEMBERED_BYTES_MAX:
+            _remember(self._latest, line[: 2 + line[1]], product)
+        return product, counted
+
     def _learn_product(self, half: bytes) -> _Product | None:
         message = self._checked(half)
         if message is None:
             return None
         path = tuple(map(sys.intern, message.category_path))
-        return _remember(self._products, half, (message.sku, message.description, path))
+        return _remember(self._products, half, (half, message.sku, message.description, path))
 
     def _learn_amounts(self, half: bytes) -> _Amounts | None:
         message = self._checked(_SOME_PRODUCT + half)

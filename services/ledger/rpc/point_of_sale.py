@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-from google.protobuf.message import DecodeError
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 from loyalty.ledger.v1 import point_of_sale_pb2_grpc
 
@@ -17,7 +16,7 @@ from services.ledger.answers import (
 )
 from services.ledger.card_cache import CardCache
 from services.ledger.card_lookups import CardLookups
-from services.ledger.domain.basket import Sale, lines_json
+from services.ledger.domain.basket import lines_json
 from services.ledger.domain.card_token import refuse_raw_card_number
 from services.ledger.domain.documents import (
     Document,
@@ -29,25 +28,22 @@ from services.ledger.domain.documents import (
 from services.ledger.domain.receipt import receipt_texts
 from services.ledger.domain.refusals import UnknownSale
 from services.ledger.rpc import messages, names, sale_wire
-from services.ledger.rpc.line_reading import LineReader
+from services.ledger.rpc.sale_reading import AskedSale, SaleReader
 from services.ledger.shards import Shards
 from services.ledger.storage.directory import Card
 from services.ledger.usecases.quote import Quotes
 from services.plumbing.auth import Caller, current_caller
-from services.plumbing.errors import FieldViolation, Refused
-from services.plumbing.grpc_calls import Codec, Context
-from services.plumbing.validation import Validation, invalid, refused_items
+from services.plumbing.errors import Refused
+from services.plumbing.grpc_calls import Context
+from services.plumbing.validation import refused_items
 
 # A call reads so many sales, or makes so many commands, before others have their turn: a
 # millisecond or two of either.
 SALES_BETWEEN_TURNS = 25
 COMMANDS_BETWEEN_TURNS = 200
 
-# What is not read and written as its message: see sale_wire, and committers answer in bytes.
-CODECS = {
-    "RecordSale": Codec(read=pos.RecordSaleRequest.FromString, write=bytes),
-    "BatchRecordSales": sale_wire.BATCHES,
-}
+# What is not read and written as its message.
+CODECS = {"RecordSale": sale_wire.SINGLE, "BatchRecordSales": sale_wire.BATCHES}
 
 
 class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
@@ -58,23 +54,23 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         self._cards = cards
         self._lookups = lookups
         self._quotes = quotes
-        self._lines = LineReader()
+        self._reader = SaleReader()
         # Batches are read one after the other: so the first is with its committers while the next
         # is read, and none waits until all are.
         self._reading = asyncio.Lock()
 
-    # Written as CODECS says, of which the stubs know nothing.
+    # Read and written as CODECS says, of which the stubs know nothing.
     async def RecordSale(  # type: ignore[override]
         self,
-        request: pos.RecordSaleRequest,
+        request: bytes,
         context: Context,  # noqa: ARG002
     ) -> bytes:
-        """Answers a serialized RecordSaleResponse."""
+        """Answers a serialized RecordSaleRequest with a serialized RecordSaleResponse."""
         try:
-            sale = admit_sale(request.sale, current_caller())
-            token = request.sale.card_token
-            card = (await self._lookups.of([token]))[token]
-            recorded = await self._shards.record(sale_command(request, sale, card))
+            asked = self._admit(request, current_caller())
+            token = asked.card_token
+            card = self._cards.get(token) or (await self._lookups.of([token]))[token]
+            recorded = await self._shards.record(sale_command(asked, card))
         except Refused as refused:
             metrics.REFUSALS.labels(refused.reason).inc()
             raise
@@ -105,19 +101,18 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         return response
 
     async def _record_all(
-        self, requests: Sequence[sale_wire.RecordSaleRequest], caller: Caller
+        self, requests: Sequence[bytes], caller: Caller
     ) -> list[RecordedSale | Exception]:
         """Record the sales of a batch; one that is refused stands in its place as its refusal."""
         answers: list[RecordedSale | Exception | None] = [None] * len(requests)
         async with self._reading:
             admitted = await self._admit_all(requests, caller, answers)
-        cards = await self._lookups.of([requests[number].sale.card_token for number, _ in admitted])
+        cards = await self._lookups.of([asked.card_token for _, asked in admitted])
         commands = []
-        for count, (number, sale) in enumerate(admitted):
+        for count, (_, asked) in enumerate(admitted):
             if count % COMMANDS_BETWEEN_TURNS == COMMANDS_BETWEEN_TURNS - 1:
                 await asyncio.sleep(0)
-            request = requests[number]
-            commands.append(sale_command(request, sale, cards[request.sale.card_token]))
+            commands.append(sale_command(asked, cards[asked.card_token]))
         posted = await self._shards.record_all(commands)
         for (number, _), answer in zip(admitted, posted, strict=True):
             answers[number] = answer
@@ -125,26 +120,31 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
 
     async def _admit_all(
         self,
-        requests: Sequence[sale_wire.RecordSaleRequest],
+        requests: Sequence[bytes],
         caller: Caller,
         answers: list[RecordedSale | Exception | None],
-    ) -> list[tuple[int, Sale]]:
+    ) -> list[tuple[int, AskedSale]]:
         """The sales of a batch that may be recorded, by their places; the others are answered."""
-        admitted: list[tuple[int, Sale]] = []
-        invalid = refused_items()
+        admitted: list[tuple[int, AskedSale]] = []
+        # Whether there are too few or too many; what is wrong within one is seen as it is read.
+        refused_items()
         for number, request in enumerate(requests):
             if number % SALES_BETWEEN_TURNS == SALES_BETWEEN_TURNS - 1:
                 await asyncio.sleep(0)
             try:
-                lines = None if number in invalid else self._lines.read(request.sale.lines)
-                if lines is None:
-                    admitted.append((number, admit_sale(read_whole(request).sale, caller)))
-                else:
-                    admit(request.sale, caller)
-                    admitted.append((number, messages.read_sale(request.sale, lines)))
+                admitted.append((number, self._admit(request, caller)))
             except Refused as refused:
                 answers[number] = refused
         return admitted
+
+    def _admit(self, request: bytes, caller: Caller) -> AskedSale:
+        """A sale that the caller may record. Refuses: INVALID_REQUEST, RawCardNumber,
+        FOREIGN_STORE.
+        """
+        asked = self._reader.read(request)
+        refuse_raw_card_number(asked.card_token)
+        caller.require_store(asked.sale.store)
+        return asked
 
     async def RecordReturn(
         self,
@@ -196,7 +196,9 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
         request: pos.QuoteSaleRequest,
         context: Context,  # noqa: ARG002
     ) -> pos.QuoteSaleResponse:
-        sale = admit_sale(request.sale, current_caller())
+        refuse_raw_card_number(request.sale.card_token)
+        current_caller().require_store(request.sale.store)
+        sale = messages.read_sale(request.sale, messages.read_lines(request.sale.lines))
         quoted = await asyncio.to_thread(self._quotes.quote, sale, request.sale.card_token)
         response = pos.QuoteSaleResponse(
             balance=messages.write_balance(quoted.balance),
@@ -224,35 +226,12 @@ def fill_taken_back(
     response.receipt_texts.extend(receipt_texts(document.entries, document.balance))
 
 
-def read_whole(request: sale_wire.RecordSaleRequest) -> pos.RecordSaleRequest:
-    """A request with lines that are not read as usual. Refuses: Invalid, with all that is wrong."""
-    try:
-        whole = sale_wire.whole(request)
-    except DecodeError:
-        raise invalid([FieldViolation("sale.lines", "cannot be read")]) from None
-    Validation().check(whole)
-    return whole
-
-
-def admit_sale(sale: pos.Sale, caller: Caller) -> Sale:
-    """A sale the caller may record. Refuses: RawCardNumber, FOREIGN_STORE, INVALID_REQUEST."""
-    admit(sale, caller)
-    return messages.read_sale(sale, messages.read_lines(sale.lines))
-
-
-def admit(sale: pos.Sale | sale_wire.Sale, caller: Caller) -> None:
-    """Refuses: RawCardNumber, FOREIGN_STORE."""
-    refuse_raw_card_number(sale.card_token)
-    caller.require_store(sale.store)
-
-
-def sale_command(
-    request: pos.RecordSaleRequest | sale_wire.RecordSaleRequest, sale: Sale, card: Card
-) -> RecordSale:
+def sale_command(asked: AskedSale, card: Card) -> RecordSale:
+    sale = asked.sale
     lines = lines_json(sale.lines)
     body = names.body_hash(
         "sale",
-        request.sale.card_token,
+        asked.card_token,
         sale.store,
         sale.terminal,
         sale.receipt_number,
@@ -263,7 +242,7 @@ def sale_command(
     )
     return RecordSale(
         card.wallet_id,
-        request.request_id.lower(),
+        asked.request_id.lower(),
         body,
         sale,
         lines,

@@ -1,10 +1,11 @@
-"""The contract's batches of sales, read no deeper than the server looks, and answers put together.
+"""The contract's requests of sales, read no deeper than the server looks, and answers put together.
 
-On the wire a message and its bytes are the same, so these types leave a sale's lines and the
-answers of committers as bytes. They are made of the contract's own and share its rules.
+On the wire a message and its bytes are the same, so these types leave the requests of a batch, the
+lines of a sale and the answers of committers as bytes. They are made of the contract's own and
+share its rules.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from buf.validate import validate_pb2
@@ -17,7 +18,7 @@ from services.plumbing.grpc_calls import Codec
 
 _PACKAGE = "loyalty.ledger.wire"
 # What is left as bytes, by the message it stands in.
-_BYTES = {"Sale": "lines", "SaleOutcome": "recorded"}
+_BYTES = {"BatchRecordSalesRequest": "requests", "Sale": "lines", "SaleOutcome": "recorded"}
 _TYPES = (
     pos.Sale,
     pos.RecordSaleRequest,
@@ -48,16 +49,16 @@ class RecordSaleRequest(Protocol):
     @property
     def sale(self) -> Sale: ...
 
-    def SerializeToString(self) -> bytes: ...
-
 
 class _Outcomes(Protocol):
     def add(self, *, recorded: bytes | None = None, refused: pos.Refusal | None = None) -> Any: ...
 
 
 class BatchRecordSalesRequest(Protocol):
+    """Each of its requests is a serialized RecordSaleRequest."""
+
     @property
-    def requests(self) -> Sequence[RecordSaleRequest]: ...
+    def requests(self) -> Sequence[bytes]: ...
 
 
 class BatchRecordSalesResponse(Protocol):
@@ -96,12 +97,10 @@ def _class(name: str) -> Any:
     return message_factory.GetMessageClass(found)
 
 
+read_request: Callable[[bytes], RecordSaleRequest] = _class("RecordSaleRequest").FromString
 new_response = _class("BatchRecordSalesResponse")
+# Of both what the method reads and writes itself is left as bytes.
+SINGLE = Codec(read=bytes, write=bytes, checks_itself=True)
 BATCHES = Codec(
     read=_class("BatchRecordSalesRequest").FromString, write=new_response.SerializeToString
 )
-
-
-def whole(request: RecordSaleRequest) -> pos.RecordSaleRequest:
-    """The request as the contract has it. Refuses: DecodeError."""
-    return pos.RecordSaleRequest.FromString(request.SerializeToString())

@@ -9,7 +9,7 @@ for every row.
 """
 
 import struct
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 
@@ -21,7 +21,7 @@ from services.ledger.domain.wallet import WalletState
 from services.ledger.storage import forgiven, holds
 from services.ledger.storage.posting import MICROS
 from services.plumbing import doorbell, outbox
-from services.plumbing.batch_session import BatchTransaction, Prepared
+from services.plumbing.batch_session import BatchTransaction, Rows
 from services.plumbing.binary_copy import (
     EPOCH_MICROS,
     NULL,
@@ -32,6 +32,7 @@ from services.plumbing.binary_copy import (
 )
 from services.plumbing.database import array
 from services.plumbing.outbox import Event
+from services.plumbing.prepared import Statement
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SALE = DocumentType.SALE
@@ -67,52 +68,6 @@ def timestamp(micros: int) -> str:
     return (_EPOCH + timedelta(microseconds=micros)).isoformat()
 
 
-@cache
-def prepared(schema: str) -> Sequence[Prepared]:
-    """What every batch of a shard runs."""
-    return (
-        (
-            f"update_{schema}",
-            ", ".join([*["bigint[]"] * 8, "integer[]"]),
-            f"""
-            UPDATE {schema}.wallets SET available = w.available, pending = w.pending,
-                qualifying = w.qualifying, lifetime = w.lifetime, overdrawn = w.overdrawn,
-                sequence = w.sequence, held = w.held, active_date = date 'epoch' + w.active_day
-            FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
-                AS w (id, available, pending, qualifying, lifetime, overdrawn, sequence, held,
-                      active_day)
-            WHERE wallets.wallet_id = w.id""",
-        ),
-        (
-            f"account_{schema}",
-            "bigint, smallint[], smallint[], bigint[]",
-            f"""
-            INSERT INTO {schema}.account_movements (batch_id, account, kind, points)
-            SELECT $1, * FROM unnest($2, $3, $4)""",
-        ),
-        (
-            f"batch_{schema}",
-            "bigint, timestamptz, timestamptz, integer, integer",
-            f"""
-            INSERT INTO {schema}.batches (batch_id, post_time, latest_sale_time, documents, entries)
-            VALUES ($1, $2, $3, $4, $5)""",
-        ),
-        (f"announce_{schema}", *outbox.prepared_insertion(schema)),
-        holds.writing(schema),
-        (
-            f"touch_{schema}",
-            "bigint[], bigint[], smallint[], bigint[], bigint[], boolean[], bigint[]",
-            f"""
-            UPDATE {schema}.lots SET remaining = l.remaining, held = l.held, pending = l.pending,
-                expire_time = {MICROS.format("l.expire_time")}
-            FROM unnest($1, $2, $3, $4, $5, $6, $7)
-                AS l (wallet, document, ordinal, remaining, held, pending, expire_time)
-            WHERE lots.wallet_id = l.wallet AND lots.document_id = l.document
-              AND lots.ordinal = l.ordinal""",
-        ),
-    )
-
-
 def append(
     batch: BatchTransaction,
     schema: str,
@@ -127,35 +82,42 @@ def append(
     """
     batch_id = documents[0].document_id
     posted = [document for document in documents if not document.refused]
-    for each in prepared(schema):
-        batch.prepare(*each)
-    for statement, values in (
-        _wallets(schema, posted, wallets),
-        _accounts(schema, posted, batch_id),
-        _batch(schema, posted, batch_id, post_time),
-        _announcement(schema, event) if event else NOTHING,
-        holds.changed(schema, wallets) or NOTHING,
-        forgiven.changed(schema, wallets) or NOTHING,
-    ):
-        if statement:
-            batch.later(statement, values)
+    _write_wallets(batch, schema, posted, wallets)
+    _write_accounts(batch, schema, posted, batch_id)
+    _write_batch(batch, schema, posted, batch_id, post_time)
+    holds.write_changed(batch, schema, wallets)
+    forgiven.write_changed(batch, schema, wallets)
     drawn = _drawn_lots(wallets)
     opened = {lot.id: lot for document in posted for lot in document.lots} if drawn else {}
-    touched, values = _touched_lots(schema, [(w, lot) for w, lot in drawn if lot.id not in opened])
-    if touched:
-        batch.later(touched, values)
+    _write_touched_lots(batch, schema, [(w, lot) for w, lot in drawn if lot.id not in opened])
     # Lots that this batch opened and drew on are written as they are at its end.
     opened |= {lot.id: lot for _, lot in drawn}
+    if event:
+        outbox.announce_later(batch, schema, [event])
     batch.commit(
         [
-            (f"{schema}.journal ({JOURNAL})", _journal(documents, batch_id, post_time)),
-            (f"{schema}.entries ({ENTRIES})", _entries(posted)),
-            (f"{schema}.lots ({LOTS})", _lots(posted, opened)),
-            (f"{schema}.lot_uses ({LOT_USES})", _lot_uses(posted)),
+            Rows(
+                f"{schema}.journal ({JOURNAL})",
+                _journal(documents, batch_id, post_time),
+                len(documents),
+            ),
+            *_moved(schema, posted, opened),
         ]
     )
     if event:
         doorbell.ring(batch.database)
+
+
+def _moved(
+    schema: str, documents: Sequence[Document], opened: Mapping[LotId, Lot]
+) -> Iterator[Rows]:
+    """What documents did to points; lots before what refers to them."""
+    count = sum([len(document.entries) for document in documents])
+    yield Rows(f"{schema}.entries ({ENTRIES})", _entries(documents), count)
+    count = sum([len(document.lots) for document in documents])
+    yield Rows(f"{schema}.lots ({LOTS})", _lots(documents, opened), count)
+    count = sum([len(document.lot_uses) for document in documents])
+    yield Rows(f"{schema}.lot_uses ({LOT_USES})", _lot_uses(documents), count)
 
 
 def _journal(documents: Sequence[Document], batch_id: int, post_time: int) -> bytes:
@@ -240,20 +202,34 @@ def _lot_uses(documents: Sequence[Document]) -> bytes:
     return bytes(rows)
 
 
-Statement = tuple[str, list[object]]
-NOTHING: Statement = ("", [])
-
-
 def _drawn_lots(wallets: Iterable[WalletState]) -> list[tuple[int, Lot]]:
     """Lots that points were taken out of or given back to, with their wallets."""
     return [(w.wallet_id, w.lots[lot_id]) for w in wallets for lot_id in sorted(w.touched)]
 
 
-def _touched_lots(schema: str, lots: Sequence[tuple[int, Lot]]) -> Statement:
+@cache
+def touching(schema: str) -> Statement:
+    return Statement(
+        f"touch_lots_{schema}",
+        "bigint[], bigint[], smallint[], bigint[], bigint[], boolean[], bigint[]",
+        f"""
+        UPDATE {schema}.lots SET remaining = l.remaining, held = l.held, pending = l.pending,
+            expire_time = {MICROS.format("l.expire_time")}
+        FROM unnest($1, $2, $3, $4, $5, $6, $7)
+            AS l (wallet, document, ordinal, remaining, held, pending, expire_time)
+        WHERE lots.wallet_id = l.wallet AND lots.document_id = l.document
+          AND lots.ordinal = l.ordinal""",
+    )
+
+
+def _write_touched_lots(
+    batch: BatchTransaction, schema: str, lots: Sequence[tuple[int, Lot]]
+) -> None:
     if not lots:
-        return NOTHING
+        return
     times = [lot.term.expire_time for _, lot in lots]
-    return f"EXECUTE touch_{schema}(%s, %s, %s, %s, %s, %s, %s)", [
+    batch.later(
+        touching(schema),
         array([wallet for wallet, _ in lots]),
         array([lot.document_id for _, lot in lots]),
         array([lot.ordinal for _, lot in lots]),
@@ -261,57 +237,121 @@ def _touched_lots(schema: str, lots: Sequence[tuple[int, Lot]]) -> Statement:
         array([lot.held for _, lot in lots]),
         array([lot.pending for _, lot in lots]),
         array(["NULL" if time is None else time for time in times]),
-    ]
+    )
 
 
-def _wallets(
-    schema: str, documents: Sequence[Document], wallets: Iterable[WalletState]
-) -> Statement:
+@cache
+def updating(schema: str) -> Statement:
+    return Statement(
+        f"update_wallets_{schema}",
+        ", ".join([*["bigint[]"] * 8, "integer[]"]),
+        f"""
+        UPDATE {schema}.wallets SET available = w.available, pending = w.pending,
+            qualifying = w.qualifying, lifetime = w.lifetime, overdrawn = w.overdrawn,
+            sequence = w.sequence, held = w.held, active_date = date 'epoch' + w.active_day
+        FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            AS w (id, available, pending, qualifying, lifetime, overdrawn, sequence, held,
+                  active_day)
+        WHERE wallets.wallet_id = w.id""",
+    )
+
+
+@cache
+def updating_one(schema: str) -> Statement:
+    """The same for a wallet alone, at half the cost."""
+    return Statement(
+        f"update_wallet_{schema}",
+        ", ".join([*["bigint"] * 8, "integer"]),
+        f"""
+        UPDATE {schema}.wallets SET available = $2, pending = $3, qualifying = $4, lifetime = $5,
+            overdrawn = $6, sequence = $7, held = $8, active_date = date 'epoch' + $9
+        WHERE wallet_id = $1""",
+    )
+
+
+def _write_wallets(
+    batch: BatchTransaction,
+    schema: str,
+    documents: Sequence[Document],
+    wallets: Iterable[WalletState],
+) -> None:
     moved = {document.wallet_id for document in documents}
     changed = [wallet for wallet in wallets if wallet.wallet_id in moved]
-    if not changed:
-        return NOTHING
-    return f"EXECUTE update_{schema}(%s, %s, %s, %s, %s, %s, %s, %s, %s)", [
-        array([w.wallet_id for w in changed]),
-        array([w.available for w in changed]),
-        array([w.pending for w in changed]),
-        array([w.qualifying for w in changed]),
-        array([w.lifetime for w in changed]),
-        array([w.overdrawn for w in changed]),
-        array([w.sequence for w in changed]),
-        array([w.held for w in changed]),
-        array(["NULL" if w.active_day is None else w.active_day for w in changed]),
-    ]
+    if len(changed) == 1:
+        batch.later(updating_one(schema), *_standing(changed[0]))
+    elif changed:
+        columns = zip(*map(_standing, changed), strict=True)
+        *numbers, days = columns
+        batch.later(
+            updating(schema),
+            *map(array, numbers),
+            array(["NULL" if day is None else day for day in days]),
+        )
 
 
-def _accounts(schema: str, documents: Sequence[Document], batch_id: int) -> Statement:
+def _standing(wallet: WalletState) -> tuple[int | None, ...]:
+    return (
+        wallet.wallet_id,
+        wallet.available,
+        wallet.pending,
+        wallet.qualifying,
+        wallet.lifetime,
+        wallet.overdrawn,
+        wallet.sequence,
+        wallet.held,
+        wallet.active_day,
+    )
+
+
+@cache
+def moving(schema: str) -> Statement:
+    return Statement(
+        f"move_accounts_{schema}",
+        "bigint, smallint[], smallint[], bigint[]",
+        f"""
+        INSERT INTO {schema}.account_movements (batch_id, account, kind, points)
+        SELECT $1, * FROM unnest($2, $3, $4)""",
+    )
+
+
+def _write_accounts(
+    batch: BatchTransaction, schema: str, documents: Sequence[Document], batch_id: int
+) -> None:
     """The other side of all entries, summed: appended, never locked."""
     sums: dict[tuple[int, int], int] = {}
     for document in documents:
         for entry in document.entries:
             key = (entry.account._value_, entry.kind._value_)
             sums[key] = sums.get(key, 0) + entry.points
-    if not sums:
-        return NOTHING
-    accounts, kinds = zip(*sums, strict=True)
-    return f"EXECUTE account_{schema}(%s, %s, %s, %s)", [
-        batch_id,
-        array(accounts),
-        array(kinds),
-        array(sums.values()),
-    ]
+    if sums:
+        accounts, kinds = zip(*sums, strict=True)
+        batch.later(moving(schema), batch_id, array(accounts), array(kinds), array(sums.values()))
 
 
-def _batch(schema: str, documents: Sequence[Document], batch_id: int, post_time: int) -> Statement:
+@cache
+def counting(schema: str) -> Statement:
+    return Statement(
+        f"count_batch_{schema}",
+        "bigint, timestamptz, timestamptz, integer, integer",
+        f"""
+        INSERT INTO {schema}.batches (batch_id, post_time, latest_sale_time, documents, entries)
+        VALUES ($1, $2, $3, $4, $5)""",
+    )
+
+
+def _write_batch(
+    batch: BatchTransaction,
+    schema: str,
+    documents: Sequence[Document],
+    batch_id: int,
+    post_time: int,
+) -> None:
     sale_times = [d.business_time for d in documents if d.type is SALE]
-    return f"EXECUTE batch_{schema}(%s, %s, %s, %s, %s)", [
+    batch.later(
+        counting(schema),
         batch_id,
         timestamp(post_time),
         timestamp(max(sale_times)) if sale_times else None,
         len(documents),
         sum([len(d.entries) for d in documents]),
-    ]
-
-
-def _announcement(schema: str, event: Event) -> Statement:
-    return f"EXECUTE announce_{schema}(%s, %s, %s, %s, %s)", outbox.event_values(event)
+    )

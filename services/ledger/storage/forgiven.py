@@ -1,12 +1,14 @@
 """What returns forgave, and what of it was not made good yet."""
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 
 from sqlalchemy import Connection
 
 from services.ledger.domain.lots import Forgiven
 from services.ledger.domain.wallet import WalletState
 from services.plumbing.database import array
+from services.plumbing.prepared import Batch, Statement
 
 
 def load_forgiven(
@@ -22,8 +24,20 @@ def load_forgiven(
         wallets[wallet_id].forgiven += (Forgiven(*values),)
 
 
-def changed(schema: str, wallets: Iterable[WalletState]) -> tuple[str, list[object]] | None:
-    """What writes what was forgiven or made good; None where there is nothing."""
+@cache
+def writing(schema: str) -> Statement:
+    return Statement(
+        f"write_forgiven_{schema}",
+        ", ".join(["bigint[]"] * 6),
+        f"""
+        INSERT INTO {schema}.forgiven (wallet_id, return_id, sequence, sale_id, points, points_left)
+        SELECT * FROM unnest($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (wallet_id, return_id) DO UPDATE SET points_left = excluded.points_left""",
+    )
+
+
+def write_changed(batch: Batch, schema: str, wallets: Iterable[WalletState]) -> None:
+    """Keep what was forgiven or made good."""
     found = [
         (wallet.wallet_id, forgiven)
         for wallet in wallets
@@ -32,17 +46,13 @@ def changed(schema: str, wallets: Iterable[WalletState]) -> tuple[str, list[obje
         if forgiven.return_id in wallet.touched_forgiven
     ]
     if not found:
-        return None
-    statement = f"""
-        INSERT INTO {schema}.forgiven (wallet_id, return_id, sequence, sale_id, points, points_left)
-        SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-                             %s::bigint[])
-        ON CONFLICT (wallet_id, return_id) DO UPDATE SET points_left = excluded.points_left"""
-    return statement, [
+        return
+    batch.later(
+        writing(schema),
         array(wallet for wallet, _ in found),
         array(forgiven.return_id for _, forgiven in found),
         array(forgiven.sequence for _, forgiven in found),
         array(forgiven.sale_id for _, forgiven in found),
         array(forgiven.points for _, forgiven in found),
         array(forgiven.left for _, forgiven in found),
-    ]
+    )

@@ -13,9 +13,8 @@ from services.ledger.domain.spending import captured_parts
 from services.ledger.domain.wallet import WalletState
 from services.ledger.storage.journal import AS_MICROS
 from services.ledger.storage.posting import MICROS
-from services.plumbing.batch_session import Prepared
 from services.plumbing.database import array, text_array
-from services.plumbing.prepared import Statement
+from services.plumbing.prepared import Batch, Statement
 
 # A hold or a burn, by its wallet and its document.
 Key = tuple[int, int]
@@ -148,10 +147,9 @@ def overdue(connection: Connection, schema: str, now: int, *, limit: int) -> lis
 
 
 @cache
-def writing(schema: str) -> Prepared:
-    """What `changed` runs."""
-    return (
-        f"hold_{schema}",
+def writing(schema: str) -> Statement:
+    return Statement(
+        f"write_holds_{schema}",
         ", ".join([*["bigint[]"] * 7, "smallint[]", "text[]", "text[]", "text[]"]),
         f"""
         INSERT INTO {schema}.holds (wallet_id, hold_id, points, captured, burn_id, business_time,
@@ -167,12 +165,13 @@ def writing(schema: str) -> Prepared:
     )
 
 
-def changed(schema: str, wallets: Iterable[WalletState]) -> tuple[str, list[object]] | None:
-    """What writes the holds that were made, captured or released; None where there are none."""
+def write_changed(batch: Batch, schema: str, wallets: Iterable[WalletState]) -> None:
+    """Keep the holds that were made, captured or released."""
     found = [(w.wallet_id, w.holds[key]) for w in wallets for key in sorted(w.touched_holds)]
     if not found:
-        return None
-    return f"EXECUTE hold_{schema}({', '.join(['%s'] * 11)})", [
+        return
+    batch.later(
+        writing(schema),
         array([wallet for wallet, _ in found]),
         array([hold.hold_id for _, hold in found]),
         array([hold.points for _, hold in found]),
@@ -184,4 +183,4 @@ def changed(schema: str, wallets: Iterable[WalletState]) -> tuple[str, list[obje
         text_array(hold.purpose for _, hold in found),
         text_array(msgspec.json.encode(hold.parts).decode() for _, hold in found),
         text_array(hold.shared for _, hold in found),
-    ]
+    )

@@ -1,7 +1,7 @@
-"""The hot path in SQL, first half: lock and look up. Set-based, two statements a batch."""
+"""The hot path in SQL, first half: lock and look up. Set-based, in one round trip."""
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from functools import cache
 
 from sqlalchemy import Connection
@@ -14,8 +14,9 @@ from services.ledger.domain.documents import (
     RecordSale,
 )
 from services.ledger.domain.wallet import WalletState
-from services.plumbing.batch_session import BatchTransaction, Prepared
+from services.plumbing.batch_session import Asked, BatchTransaction
 from services.plumbing.database import array
+from services.plumbing.prepared import Statement
 
 # Microseconds since 1970 into a timestamp, exactly.
 MICROS = "timestamptz 'epoch' + {} * interval '1 microsecond'"
@@ -25,18 +26,22 @@ FENCE_CLASS = 7_102
 DOCUMENT_ID_BLOCK = 2_000
 
 
+# What tells a request: its wallet and its id.
+Request = tuple[int, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the journal already has of a batch: documents by (wallet, request), doubled
+    """What the journal already has of a batch: documents by their requests, requests of doubled
     receipts; the newest policy and how many tier rule sets there are; the tiers of sales' wallets
-    at their business times, by the sale's place and the group.
+    at their business times, by request and group.
     """
 
-    documents: dict[tuple[int, str], int]
-    duplicates: frozenset[int]
+    documents: dict[Request, int]
+    duplicates: Set[Request]
     policy_version: int
-    tier_rule_sets: int = 0
-    tiers: dict[int, dict[str, str]] = field(default_factory=dict)
+    tier_rule_sets: int
+    tiers: dict[Request, dict[str, str]]
 
 
 # What a WalletState is made of.
@@ -46,14 +51,28 @@ WALLET = """
 
 
 @cache
-def locking(schema: str) -> Prepared:
-    return (
-        f"lock_{schema}",
+def locking(schema: str) -> Statement:
+    return Statement(
+        f"lock_wallets_{schema}",
         "bigint[]",
         f"""
         SELECT {WALLET} FROM {schema}.wallets
         WHERE wallet_id = ANY($1) ORDER BY wallet_id FOR UPDATE""",
     )
+
+
+@cache
+def making(schema: str) -> Statement:
+    return Statement(
+        f"make_wallets_{schema}",
+        "bigint[]",
+        f"""
+        INSERT INTO {schema}.wallets (wallet_id) SELECT unnest($1) ORDER BY 1
+        ON CONFLICT DO NOTHING""",
+    )
+
+
+FENCE = Statement("fence_shared", "integer, integer", "SELECT pg_advisory_xact_lock_shared($1, $2)")
 
 
 def find_wallets(
@@ -67,32 +86,40 @@ def find_wallets(
     return {row[0]: WalletState(*row) for row in rows}
 
 
-def lock_wallets(
+def lock_and_look(
     batch: BatchTransaction,
     schema: str,
     shard: int,
-    wallet_ids: Sequence[int],
+    commands: Sequence[Command],
     *,
     made: Set[int],
-) -> dict[int, WalletState]:
-    """Lock the wallets of a batch until its end. Of those that do not exist yet the ones to be
-    made come into being; the others are missing in the answer.
+    tiered: bool,
+) -> tuple[dict[int, WalletState], Known]:
+    """Lock the wallets of a batch until its end, and look up what the journal has of it.
+
+    Of wallets that do not exist yet the ones to be made come into being; the others are missing in
+    the answer. tiered says that some wallets are likely to have tiers.
 
     In id order: two batches that lock the same wallets the other way round would deadlock.
     Held besides, shared: the fence that publishing a policy holds alone.
     """
-    ids = array(wallet_ids)
-    batch.prepare(*locking(schema))
-    batch.later(f"SELECT pg_advisory_xact_lock_shared({FENCE_CLASS}, {shard})")
-    rows = batch.rows(f"EXECUTE lock_{schema}(%s)", (ids,))
-    if len(rows) < len(wallet_ids) and not made <= {row[0] for row in rows}:
-        batch.later(
-            f"INSERT INTO {schema}.wallets (wallet_id) SELECT unnest(%s::bigint[])"
-            " ORDER BY 1 ON CONFLICT DO NOTHING",
-            (array(made),),
-        )
-        rows = batch.rows(f"EXECUTE lock_{schema}(%s)", (ids,))
-    return {row[0]: WalletState(*row) for row in rows}
+    ids = sorted({command.wallet_id for command in commands})
+    batch.later(FENCE, FENCE_CLASS, shard)
+    # Each statement sees all that was committed before it began: the look-up, all that those did
+    # who held the locks before.
+    locked = batch.ask(locking(schema), array(ids))
+    look = _Look(batch, schema, commands, tiered=tiered)
+    rows = locked.rows()
+    if len(rows) < len(ids) and not made <= {row[0] for row in rows}:
+        batch.later(making(schema), array(made))
+        locked = batch.ask(locking(schema), array(ids))
+        # Somebody else may have made them, and recorded sales since.
+        look = _Look(batch, schema, commands, tiered=tiered)
+        rows = locked.rows()
+    wallets = {row[0]: WalletState(*row) for row in rows}
+    if not tiered and any(wallet.tiered for wallet in wallets.values()):
+        look.ask_tiers()
+    return wallets, look.known()
 
 
 def note_enrolments(
@@ -141,89 +168,130 @@ def fence(connection: Connection, shard: int) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({FENCE_CLASS}, {shard})")
 
 
-# A session plans this once, often while the journal is empty and any index seems as good: so each
-# part is said in a way that one index alone can serve, else every sale reads all that its wallet
-# ever did. A request is asked for as a range, which no index by wallet serves.
-#
-# $1 wallets and $2 request ids of all commands; $3 positions, $4 wallets and $5 times of sales; the
-# same, $6 to $8, of sales of wallets that have tiers.
-KNOWN_PARAMETERS = ", ".join(["bigint[]", "uuid[]", *["bigint[]"] * 6])
-KNOWN = f"""
-    SELECT 0 AS what, (SELECT coalesce(max(version), 0) FROM public.earn_policies)::bigint,
-           (SELECT count(*) FROM public.tier_rule_sets), NULL::text, NULL::text, NULL::text
-    UNION ALL
-    SELECT 1, found.document_id, asked.wallet_id, asked.request_id::text, NULL, NULL
-    FROM unnest($1, $2) AS asked (wallet_id, request_id)
-    CROSS JOIN LATERAL (
-        SELECT j.document_id FROM {{schema}}.journal j
-        WHERE (j.request_id, j.wallet_id) >= (asked.request_id, asked.wallet_id)
-          AND (j.request_id, j.wallet_id) <= (asked.request_id, asked.wallet_id)
-        LIMIT 1) AS found
-    UNION ALL
-    SELECT 2, asked.number, 0, j.receipt_number, j.store, j.terminal
-    FROM unnest($3, $4, $5) AS asked (number, wallet_id, business_time)
-    JOIN {{schema}}.journal j
-      ON j.wallet_id = asked.wallet_id
-     AND j.business_time BETWEEN {MICROS.format("asked.business_time")} - {DUPLICATE_WINDOW}
-                             AND {MICROS.format("asked.business_time")} + {DUPLICATE_WINDOW}
-     AND j.type = {DocumentType.SALE.value} AND j.refusal IS NULL
-    UNION ALL
-    SELECT 3, asked.number, 0, t.tier_group, t.tier, NULL
-    FROM unnest($6, $7, $8) AS asked (number, wallet_id, business_time)
-    CROSS JOIN LATERAL (
-        SELECT DISTINCT ON (tier_group) tier_group, tier FROM {{schema}}.wallet_tiers w
-        WHERE w.wallet_id = asked.wallet_id
-          AND w.effective_time <= {MICROS.format("asked.business_time")}
-        ORDER BY tier_group, effective_time DESC) AS t"""
+# A session plans these once, often while the journal is empty and any index seems as good: so each
+# is said in a way that one index alone can serve, else every sale reads all that its wallet ever
+# did. A request is asked for as a range, which no index by wallet serves.
+RULES = Statement(
+    "rules",
+    "",
+    """
+    SELECT (SELECT coalesce(max(version), 0) FROM public.earn_policies),
+           (SELECT count(*) FROM public.tier_rule_sets)""",
+)
 
 
 @cache
-def knowing(schema: str) -> Prepared:
-    return f"known_{schema}", KNOWN_PARAMETERS, KNOWN.format(schema=schema)
+def finding_requests(schema: str) -> Statement:
+    return Statement(
+        f"find_requests_{schema}",
+        "bigint[], uuid[]",
+        f"""
+        SELECT asked.wallet_id, asked.request_id::text, found.document_id
+        FROM unnest($1, $2) AS asked (wallet_id, request_id)
+        CROSS JOIN LATERAL (
+            SELECT j.document_id FROM {schema}.journal j
+            WHERE (j.request_id, j.wallet_id) >= (asked.request_id, asked.wallet_id)
+              AND (j.request_id, j.wallet_id) <= (asked.request_id, asked.wallet_id)
+            LIMIT 1) AS found""",
+    )
 
 
-def find_known(
-    batch: BatchTransaction,
-    schema: str,
-    commands: Sequence[Command],
-    wallets: Mapping[int, WalletState],
-) -> Known:
-    """Look up the requests of a batch, the receipts of its sales and their wallets' tiers.
+@cache
+def finding_receipts(schema: str) -> Statement:
+    """Receipts of sales about the time of others; $1 are the places of these."""
+    return Statement(
+        f"find_receipts_{schema}",
+        "bigint[], bigint[], bigint[]",
+        f"""
+        SELECT asked.place, j.receipt_number, j.store, j.terminal
+        FROM unnest($1, $2, $3) AS asked (place, wallet_id, business_time)
+        JOIN {schema}.journal j
+          ON j.wallet_id = asked.wallet_id
+         AND j.business_time
+             BETWEEN {MICROS.format("asked.business_time")} - {DUPLICATE_WINDOW}
+                 AND {MICROS.format("asked.business_time")} + {DUPLICATE_WINDOW}
+         AND j.type = {DocumentType.SALE.value} AND j.refusal IS NULL""",
+    )
+
+
+@cache
+def finding_tiers(schema: str) -> Statement:
+    """The tiers of wallets at their sales' times; $1 are the sales' places."""
+    return Statement(
+        f"find_tiers_{schema}",
+        "bigint[], bigint[], bigint[]",
+        f"""
+        SELECT asked.place, t.tier_group, t.tier
+        FROM unnest($1, $2, $3) AS asked (place, wallet_id, business_time)
+        CROSS JOIN LATERAL (
+            SELECT DISTINCT ON (tier_group) tier_group, tier FROM {schema}.wallet_tiers w
+            WHERE w.wallet_id = asked.wallet_id
+              AND w.effective_time <= {MICROS.format("asked.business_time")}
+            ORDER BY tier_group, effective_time DESC) AS t""",
+    )
+
+
+class _Look:
+    """Looks up the requests of a batch, the receipts of its sales and their wallets' tiers.
 
     After the wallets are locked nobody else adds any.
     """
-    sales = [(i, c) for i, c in enumerate(commands) if isinstance(c, RecordSale)]
-    tiered = [(i, c) for i, c in sales if wallets[c.wallet_id].tiered]
-    batch.prepare(*knowing(schema))
-    rows = batch.rows(
-        f"EXECUTE known_{schema}(%s, %s, %s, %s, %s, %s, %s, %s)",
-        (
+
+    def __init__(
+        self, batch: BatchTransaction, schema: str, commands: Sequence[Command], *, tiered: bool
+    ) -> None:
+        self._batch = batch
+        self._schema = schema
+        self._commands = commands
+        self._rules = batch.ask(RULES)
+        self._requests = batch.ask(
+            finding_requests(schema),
             array([command.wallet_id for command in commands]),
             array([command.request_id for command in commands]),
-            array([number for number, _ in sales]),
-            array([command.wallet_id for _, command in sales]),
-            array([command.sale.business_time for _, command in sales]),
-            array([number for number, _ in tiered]),
-            array([command.wallet_id for _, command in tiered]),
-            array([command.sale.business_time for _, command in tiered]),
-        ),
-    )
-    documents, duplicates, policy_version, tier_rule_sets = {}, set(), 0, 0
-    tiers: dict[int, dict[str, str]] = {}
-    for what, number, wallet_id, *texts in rows:
-        if what == 0:
-            policy_version, tier_rule_sets = number, wallet_id
-        elif what == 1:
-            documents[wallet_id, texts[0]] = number
-        elif what == 3:
-            tiers.setdefault(number, {})[texts[0]] = texts[1]
-        elif texts == receipt_texts(commands[number]):
-            duplicates.add(number)
-    return Known(documents, frozenset(duplicates), policy_version, tier_rule_sets, tiers)
+        )
+        self._sales = _places_of_sales(commands)
+        self._receipts = batch.ask(finding_receipts(schema), *self._sales) if self._sales else None
+        self._tiers: Asked | None = None
+        if tiered:
+            self.ask_tiers()
+
+    def ask_tiers(self) -> None:
+        if self._sales:
+            self._tiers = self._batch.ask(finding_tiers(self._schema), *self._sales)
+
+    def known(self) -> Known:
+        [(policy_version, tier_rule_sets)] = self._rules.rows()
+        documents = {
+            (wallet_id, request_id): document_id
+            for wallet_id, request_id, document_id in self._requests.rows()
+        }
+        duplicates = set()
+        for place, *receipt in self._receipts.rows() if self._receipts else ():
+            command = self._commands[place]
+            if receipt == _receipt_texts(command):
+                duplicates.add((command.wallet_id, command.request_id))
+        tiers: dict[Request, dict[str, str]] = {}
+        for place, group, tier in self._tiers.rows() if self._tiers else ():
+            command = self._commands[place]
+            tiers.setdefault((command.wallet_id, command.request_id), {})[group] = tier
+        return Known(documents, duplicates, policy_version, tier_rule_sets, tiers)
 
 
-def receipt_texts(command: Command) -> list[str]:
-    """What tells a sale's receipt, as find_known reads it."""
+def _places_of_sales(commands: Sequence[Command]) -> tuple[str, str, str] | None:
+    """The places of sales in a batch, their wallets and their times; None without any."""
+    sales = [
+        (place, command.wallet_id, command.sale.business_time)
+        for place, command in enumerate(commands)
+        if isinstance(command, RecordSale)
+    ]
+    if not sales:
+        return None
+    places, wallets, times = zip(*sales, strict=True)
+    return array(places), array(wallets), array(times)
+
+
+def _receipt_texts(command: Command) -> list[str]:
+    """What tells a sale's receipt, as finding_receipts answers it."""
     if not isinstance(command, RecordSale):
         return []
     return [command.sale.receipt_number, command.sale.store, command.sale.terminal]

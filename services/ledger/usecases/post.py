@@ -1,10 +1,10 @@
 """Post a batch of commands to a shard: the one transaction that moves points."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Engine
+from sqlalchemy import URL
 
 from services.ledger.domain import refusals
 from services.ledger.domain.basket import Sale
@@ -17,24 +17,20 @@ from services.ledger.domain.circumstances import (
 )
 from services.ledger.domain.documents import (
     ActivatePoints,
-    AdjustPoints,
     CapturePoints,
     Command,
     Document,
     DocumentType,
     ExpirePoints,
-    HoldPoints,
     Original,
-    ReceivePoints,
     RecordReturn,
     RecordSale,
     RefundPoints,
     ReleaseHold,
-    SendPoints,
 )
 from services.ledger.domain.forgiving import gives_back
 from services.ledger.domain.lots import Burn
-from services.ledger.domain.posting import decide
+from services.ledger.domain.posting import decide, makes_wallet, without_wallet
 from services.ledger.domain.returning import is_origin, original_of
 from services.ledger.domain.selling import NO_TIER
 from services.ledger.domain.spending import burned_by, refunded_by
@@ -60,6 +56,8 @@ from services.plumbing.errors import Refused
 Announce = Callable[[int, Sequence[Document], int], outbox.Event]
 # A document, or the refusal of a request_id that was used for another body.
 Answer = Document | Refused
+# What a night asks for.
+AGING = (ActivatePoints, ExpirePoints)
 # What tells receipts apart: wallet, store, terminal and number.
 Receipt = tuple[int, str, str, str]
 
@@ -88,10 +86,10 @@ class Shard:
 
 
 def open_shard(
-    engine: Engine, number: int, *, limits: Limits, announce: Announce, clock: Callable[[], int]
+    url: str | URL, number: int, *, limits: Limits, announce: Announce, clock: Callable[[], int]
 ) -> Shard:
-    """clock answers microseconds since 1970-01-01 UTC."""
-    return Shard(BatchSession(engine), number, limits, announce, clock, Rules([]), iter(()))
+    """url is the ledger's database; clock answers microseconds since 1970-01-01 UTC."""
+    return Shard(BatchSession(url), number, limits, announce, clock, Rules([]), iter(()))
 
 
 def post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
@@ -110,16 +108,17 @@ def post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
 
 
 def _post(shard: Shard, asked: Sequence[Command]) -> list[Answer]:
-    wallet_ids = sorted({command.wallet_id for command in asked})
     made = {command.wallet_id for command in asked if makes_wallet(command)}
     with shard.session.transaction() as transaction:
-        wallets = posting.lock_wallets(
-            transaction, shard.schema, shard.number, wallet_ids, made=made
+        wallets, known = posting.lock_and_look(
+            transaction,
+            shard.schema,
+            shard.number,
+            asked,
+            made=made,
+            tiered=shard.tiers is not NO_TIERS,
         )
-        commands = asked
-        if len(wallets) < len(wallet_ids):
-            commands = [command for command in asked if command.wallet_id in wallets]
-        known = posting.find_known(transaction, shard.schema, commands, wallets)
+        commands = [command for command in asked if command.wallet_id in wallets]
         if known.policy_version != shard.rules.newest_version:
             shard.rules = Rules(policies.all_policies(transaction.connection))
         if known.tier_rule_sets != shard.tiers.newest:
@@ -166,50 +165,68 @@ class _Batch:
         self._activity = Activity({}, {})
 
     def answers(self, commands: Sequence[Command]) -> list[Answer]:
-        keys = [(command.wallet_id, command.request_id) for command in commands]
-        stored = self._stored()
-        fresh = [c for c, key in zip(commands, keys, strict=True) if key not in stored]
-        decided = dict(stored)
-        originals = self._originals(fresh)
-        self._load_holds(fresh)
-        self._load_lots(fresh, originals)
-        self._load_forgiven(fresh)
-        self._look_up_activity(fresh, originals)
+        decided = self._stored()
+        originals = self._load(commands, decided)
+        shard = self._shard
         circumstances = Circumstances(
-            self._shard.rules,
-            self._shard.limits,
-            self._shard.clock(),
-            self._next_id,
-            self._shard.tiers,
+            shard.rules, shard.limits, shard.clock(), self._next_id, shard.tiers
         )
-        repeated: list[int] = []
-        for number, (command, key) in enumerate(zip(commands, keys, strict=True)):
-            if key in decided:
-                repeated.append(number)
+        answers: list[Answer] = []
+        for command in commands:
+            key = command.wallet_id, command.request_id
+            document = decided.get(key)
+            if document is not None:
+                answers.append(said_again(first_answer(document, command.body_hash)))
                 continue
-            duplicate = number in self._known.duplicates
-            if isinstance(command, RecordSale) and not duplicate:
-                duplicate = receipt_of(command.wallet_id, command.sale) in self._receipts
-            document = decide(
-                command,
-                self._wallets[command.wallet_id],
-                circumstances,
-                original=self._original(command, originals.get(key)),
-                burn=self._burn(command),
-                tiers=self._known.tiers.get(number, NO_TIER),
-                duplicate=duplicate,
-            )
+            if isinstance(command, RecordSale):
+                document = self._sold(command, circumstances)
+            else:
+                document = decide(
+                    command,
+                    self._wallets[command.wallet_id],
+                    circumstances,
+                    original=self._original(command, originals.get(key)),
+                    burn=self._burn(command),
+                )
             decided[key] = document
             self.documents.append(document)
-            if document.type is DocumentType.SALE and not document.refused:
-                self._receipts.add(receipt_of(document.wallet_id, document))
-        answers = [
-            first_answer(decided[key], command.body_hash)
-            for command, key in zip(commands, keys, strict=True)
-        ]
-        for number in repeated:
-            answers[number] = said_again(answers[number])
+            answers.append(first_answer(document, command.body_hash))
         return answers
+
+    def _sold(self, command: RecordSale, circumstances: Circumstances) -> Document:
+        key = command.wallet_id, command.request_id
+        receipt = receipt_of(command.wallet_id, command.sale)
+        document = decide(
+            command,
+            self._wallets[command.wallet_id],
+            circumstances,
+            tiers=self._known.tiers.get(key, NO_TIER),
+            duplicate=key in self._known.duplicates or receipt in self._receipts,
+        )
+        if not document.refusal:
+            self._receipts.add(receipt)
+        return document
+
+    def _load(
+        self, commands: Sequence[Command], stored: Container[tuple[int, str]]
+    ) -> dict[tuple[int, str], Original]:
+        """What the commands are about that were not answered before; returns are told their
+        originals.
+        """
+        fresh = commands
+        if stored:
+            fresh = [c for c in commands if (c.wallet_id, c.request_id) not in stored]
+        # Of sales, which are many, nothing is looked up but lots, and these of few.
+        others = [command for command in fresh if not isinstance(command, RecordSale)]
+        originals: dict[tuple[int, str], Original] = {}
+        if others:
+            originals = self._originals(others)
+            self._load_holds(others)
+        self._load_lots(fresh, originals)
+        if others:
+            self._load_forgiven(others)
+            self._look_up_activity(others, originals)
+        return originals
 
     def _stored(self) -> dict[tuple[int, str], Document]:
         if not self._known.documents:
@@ -285,7 +302,7 @@ class _Batch:
         cutoff = 0
         for command in commands:
             wallet = self._wallets[command.wallet_id]
-            if isinstance(command, ActivatePoints | ExpirePoints):
+            if isinstance(command, AGING):
                 aging[wallet.wallet_id] = wallet
                 cutoff = max(cutoff, command.business_time + 1)
             elif posting.draws_on_lots(command, wallet):
@@ -355,25 +372,6 @@ class _Batch:
             )
             found = next(self._shard.ids)
         return found
-
-
-def makes_wallet(command: Command) -> bool:
-    """Whether a wallet comes into being by a command; the others are about one that is there."""
-    return isinstance(command, RecordSale | AdjustPoints | SendPoints | ReceivePoints)
-
-
-def without_wallet(command: Command) -> Refused:
-    """What a command is refused with whose wallet nothing was ever posted to; not remembered, as
-    there is no wallet to remember it.
-    """
-    if isinstance(command, RecordReturn):
-        return refusals.UnknownSale("no such sale is recorded for this card")
-    if isinstance(command, CapturePoints | ReleaseHold):
-        return refusals.HoldNotFound("the wallet has no such hold")
-    if isinstance(command, RefundPoints):
-        return refusals.BurnNotFound("the wallet has no such burn")
-    wanted = str(command.points) if isinstance(command, HoldPoints) else "0"
-    return refusals.InsufficientPoints("the wallet is empty", wanted=wanted, available="0")
 
 
 def receipt_of(wallet_id: int, sale: Sale | Document) -> Receipt:

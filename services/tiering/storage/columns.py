@@ -126,5 +126,5 @@ def _copy(connection: Connection, query: str) -> memoryview:
 def _copy_expert(connection: Connection, statement: str, data: io.BytesIO) -> None:
     """Refuses: what a statement refuses, as SQLAlchemy says it."""
     driver: Any = connection.connection
-    with closing(driver.cursor()) as cursor, driver_errors(connection, cursor, "COPY"):
+    with closing(driver.cursor()) as cursor, driver_errors(connection, "COPY"):
         cursor.copy_expert(statement, data)

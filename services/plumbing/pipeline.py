@@ -1,0 +1,126 @@
+"""Many statements in one round trip, by libpq's pipeline mode, and rows by COPY.
+
+See https://www.postgresql.org/docs/current/libpq-pipeline-mode.html
+"""
+
+import select
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from psycopg import OperationalError, pq
+from psycopg.errors import error_from_result
+from psycopg.pq.abc import PGconn, PGresult
+
+from services.plumbing.binary_copy import copy_data
+
+COMMAND_OK, COPY_IN = pq.ExecStatus.COMMAND_OK, pq.ExecStatus.COPY_IN
+DONE = (COMMAND_OK, pq.ExecStatus.TUPLES_OK)
+
+TEXT, BINARY = pq.Format.TEXT, pq.Format.BINARY
+
+# A value as the protocol carries it; None is NULL.
+Value: TypeAlias = bytes | None
+# The name of a prepared statement and the values of its parameters, each in its format.
+Call: TypeAlias = tuple[bytes, Sequence[Value], Sequence[int]]
+
+
+class Pipeline:
+    """What libpq does for one connection. Used by one thread; others run while it waits."""
+
+    def __init__(self, connection: PGconn) -> None:
+        self._connection = connection
+        self._poll = select.poll()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way, so that the connection can be used for something else."""
+        transaction = self._connection.transaction_status
+        return self._connection.pipeline_status == pq.PipelineStatus.OFF and transaction not in (
+            pq.TransactionStatus.ACTIVE,
+            pq.TransactionStatus.UNKNOWN,
+        )
+
+    def prepare(self, name: bytes, statement: str) -> None:
+        """Name a statement that SQL's PREPARE does not take, such as COMMIT."""
+        self._connection.send_prepare(name, statement.encode())
+        self._flush()
+        self._expect(COMMAND_OK)
+        self._result()
+
+    def run(self, calls: Sequence[Call]) -> list[PGresult]:
+        """Run prepared statements in their order, in one round trip, and answer what each answered.
+
+        None is run after the first that fails; its error is raised.
+        """
+        connection = self._connection
+        connection.enter_pipeline_mode()
+        for name, values, formats in calls:
+            connection.send_query_prepared(name, values, formats)
+        connection.pipeline_sync()
+        self._flush()
+        results = []
+        for _ in calls:
+            results.append(self._next())
+            # An answer ends with none.
+            self._result()
+        # The last one says that all were answered.
+        self._next()
+        connection.exit_pipeline_mode()
+        for result in results:
+            if result.status not in DONE:
+                raise error_from_result(result)
+        return results
+
+    def copy(self, tables: Sequence[tuple[str, bytes]], then: str) -> None:
+        """Copy rows into tables and run another statement, in a round trip for each table.
+
+        A table has its columns with it, as in "schema.table (a, b)"; rows are as binary_copy
+        writes them. None is run after the first statement that fails; its error is raised.
+        """
+        statements = [f"COPY {target} FROM STDIN (FORMAT binary)" for target, _ in tables]
+        self._connection.send_query(";".join([*statements, then]).encode())
+        self._flush()
+        for _, rows in tables:
+            self._expect(COPY_IN)
+            self._send_rows(copy_data(rows))
+            self._expect(COMMAND_OK)
+        self._expect(COMMAND_OK)
+        self._result()
+
+    def _send_rows(self, data: bytes) -> None:
+        # Each answers 0 where it would have to wait.
+        while not self._connection.put_copy_data(data):
+            self._flush()
+        while not self._connection.put_copy_end():
+            self._flush()
+        self._flush()
+
+    def _expect(self, status: pq.ExecStatus) -> None:
+        result = self._next()
+        if result.status != status:
+            while self._result() is not None:
+                pass
+            raise error_from_result(result)
+
+    def _next(self) -> PGresult:
+        result = self._result()
+        if result is None:
+            raise OperationalError(self._connection.get_error_message())
+        return result
+
+    def _result(self) -> PGresult | None:
+        while self._connection.is_busy():
+            self._wait(select.POLLIN)
+            self._connection.consume_input()
+        return self._connection.get_result()
+
+    def _flush(self) -> None:
+        while self._connection.flush():
+            # A server that waits for us to read its answers would read no more.
+            if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
+                self._connection.consume_input()
+
+    def _wait(self, events: int) -> int:
+        self._poll.register(self._connection.socket, events)
+        [(_, found)] = self._poll.poll()
+        return found
