@@ -27,6 +27,7 @@ from tests.service.tokens import Tokens
 PointLife = earn_policy_pb2.PointLife
 EarnSettings = earn_policy_pb2.EarnSettings
 DAY = timedelta(days=1)
+# The day on which the tests began: it may end while they run.
 TODAY = datetime.now(UTC).date()
 
 

@@ -48,8 +48,9 @@ BOTH = (pos.POINT_KIND_REDEEMABLE, pos.POINT_KIND_QUALIFYING)
 LONG_AGO_SECONDS = 1_000_000_000
 POLL_SECONDS = 0.01
 POLLS_MAX = 1_500
-# Sales of a test lie a second apart, none of them ahead of now.
-_seconds = itertools.count(int(time.time()) - 50_000)
+# Sales of a test lie a second apart, none of them ahead of now, and all within twelve hours:
+# what was bought at noon of a day that is over was bought before them.
+_seconds = itertools.count(int(time.time()) - 43_000)
 _numbers = itertools.count(1)
 
 

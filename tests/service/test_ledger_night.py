@@ -8,6 +8,11 @@ import grpc
 import pytest
 from loyalty.ledger.v1 import night_pb2
 
+from services.ledger.domain.night import Step, cutoff_of
+from services.ledger.domain.refusals import DayNotOver
+from services.ledger.storage.night import DayDone
+from services.ledger.usecases.night import Nights
+from services.plumbing.database import engine
 from tests.service.conftest import Serve
 from tests.service.ledger_lives import (
     DAY,
@@ -273,7 +278,8 @@ async def test_a_day_that_is_not_over_is_refused(
     async with shop_with(database, tokens, TEN_DAYS) as shop:
         await a_wallet(shop, (10, ago(12)))
         before = shop.contents()
-        for day in (TODAY, TODAY + DAY, date.max):
+        # Today may be over before it is asked for; tomorrow is not.
+        for day in (datetime.now(UTC).date() + DAY, date.max):
             found = await refused(shop.night(step, day))
             assert (found.code, found.reason) == (
                 grpc.StatusCode.FAILED_PRECONDITION,
@@ -285,3 +291,19 @@ async def test_a_day_that_is_not_over_is_refused(
             found = await refused(call)
             assert (found.code, found.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ("day",))
         assert added(before, shop.contents()) == {}
+
+
+@pytest.mark.parametrize("step", list(Step))
+def test_a_day_is_over_at_midnight_and_not_a_microsecond_before(
+    database: Database, step: Step
+) -> None:
+    midnight = cutoff_of(YESTERDAY)
+    ledger = engine(database("ledger"), pool_size=1)
+    try:
+        with pytest.raises(DayNotOver):
+            Nights(ledger, lambda: midnight - 1).slice(step, YESTERDAY, wallets_max=1)
+        assert Nights(ledger, lambda: midnight).first_open_day(step) is None
+        done = Nights(ledger, lambda: midnight).slice(step, YESTERDAY, wallets_max=1)
+        assert done == DayDone(YESTERDAY, wallets=0, points=0, done=True)
+    finally:
+        ledger.dispose()
