@@ -7,7 +7,7 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -15,11 +15,12 @@ from services.ledger import events, frames
 from services.ledger.answers import RecordedSale, recorded_sale
 from services.ledger.domain.circumstances import Limits
 from services.ledger.domain.documents import Command, Document, RecordSale
-from services.ledger.usecases.post import Answer, Shard, open_shard, post
+from services.ledger.usecases.post import Answer, post
+from services.ledger.usecases.shard import Shard, open_shard, ring
 from services.plumbing import work_process
 from services.plumbing.settling import GIVE_UP_SECONDS, RETRY_SECONDS, CommitUnknown, settle
 from services.plumbing.telemetry import start_logging
-from services.plumbing.work_process import WorkerLost, WorkProcess
+from services.plumbing.work_process import Worker, WorkerLost, WorkProcess
 
 # A batch makes tens of thousands of objects without a cycle among them; looking for cycles every
 # 700 of them took 7 % of a batch.
@@ -36,17 +37,12 @@ def opened_shard(url: str, number: int, limits: Limits) -> Shard:
     return open_shard(url, number, limits=limits, announce=events.entries_posted, clock=now_micros)
 
 
-def settler(shard: Shard) -> Callable[[Sequence[Command]], Answers]:
-    """What commits a shard's batches, for good; used by one thread."""
-
-    def settled(commands: Sequence[Command]) -> Answers:
-        answers = settle(lambda batch: post(shard, batch), commands)
-        return [said(*each) for each in zip(commands, answers, strict=True)]
-
-    return settled
+def settled(shard: Shard, commands: Sequence[Command]) -> Answers:
+    """Commit a batch for good."""
+    return settle(lambda batch: post(shard, batch, told), commands)
 
 
-def said(command: Command, answer: Answer | Exception) -> RecordedSale | Answer | Exception:
+def told(command: Command, answer: Answer) -> RecordedSale | Answer:
     """What is told of a command: of a sale the answer to its till, of others their documents."""
     if isinstance(command, RecordSale) and isinstance(answer, Document):
         return recorded_sale(answer)
@@ -72,16 +68,17 @@ class ThreadCommitter:
 
     def __init__(self, url: str, number: int, limits: Limits) -> None:
         self._shard = opened_shard(url, number, limits)
-        self._settle = settler(self._shard)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"committer-{number}")
 
     async def start(self) -> None:
         """There is nothing to wait for."""
 
     async def commit(self, commands: Sequence[Command]) -> Answers:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, self._settle, commands
-        )
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, settled, self._shard, commands)
+        finally:
+            self._thread.submit(ring, self._shard)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown)
@@ -116,15 +113,15 @@ class ProcessCommitter:
         await self._process.close()
 
 
-def opened(opening: bytes) -> Callable[[bytes], bytes]:
-    told = frames.decode_opening(opening)
-    start_logging(told.log_level)
-    settled = settler(opened_shard(told.database_url, told.shard, told.limits))
+def opened(opening: bytes) -> Worker:
+    asked = frames.decode_opening(opening)
+    start_logging(asked.log_level)
+    shard = opened_shard(asked.database_url, asked.shard, asked.limits)
 
     def answer(request: bytes) -> bytes:
-        return frames.encode_answers(settled(frames.decode_commands(request)))
+        return frames.encode_answers(settled(shard, frames.decode_commands(request)))
 
-    return answer
+    return Worker(answer, afterwards=lambda: ring(shard))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ transaction of a few sales is bound by its round trips, not by its rows. The ses
 protocol through psycopg 3: psycopg2 knows neither its pipeline nor values in binary.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -63,7 +63,11 @@ class Asked:
 
 
 class BatchTransaction:
-    """One transaction; ended by `commit`, or undone when its block ends without."""
+    """One transaction; ended by `commit`, or undone when its block ends without.
+
+    What the block does after its `commit` is done while the database commits; whether it did is
+    known when the block has ended.
+    """
 
     def __init__(self, connection: Connection, pipeline: Pipeline, reader: abc.Transformer) -> None:
         self._connection = connection
@@ -71,7 +75,9 @@ class BatchTransaction:
         self._reader = reader
         self._known = known_to(connection)
         self._waiting: list[Call] = [(BEGIN, *NO_VALUES)]
+        # Who asked, by the places of their statements among those that wait or were started.
         self._asked: dict[int, Asked] = {}
+        self._settle: Callable[[], object] | None = None
         self.ended = False
 
     @property
@@ -79,11 +85,6 @@ class BatchTransaction:
         """For statements that are rare; they see the transaction so far."""
         self.send()
         return self._connection
-
-    @property
-    def database(self) -> str:
-        """The name of the database."""
-        return str(self._connection.engine.url.database)
 
     def later(self, statement: Statement, *values: object) -> None:
         """Run a statement that answers nothing along with the next that is sent."""
@@ -94,7 +95,7 @@ class BatchTransaction:
         """Run a statement along with others, and learn its rows when they are wanted."""
         self.later(statement, *values)
         asked = Asked(self)
-        self._asked[len(self._waiting) - 1] = asked
+        self._asked[self._pipeline.started + len(self._waiting) - 1] = asked
         return asked
 
     def rows(self, statement: Statement, *values: object) -> list[Row]:
@@ -102,8 +103,8 @@ class BatchTransaction:
         return self.ask(statement, *values).rows()
 
     def commit(self, added: Sequence[Rows]) -> None:
-        """Add rows to their tables, in this order, and commit; in one round trip where they are
-        few.
+        """Add rows to their tables, in this order, and let the database commit; in one round trip
+        where they are few.
         """
         filled = [rows for rows in added if rows.count]
         few = list(takewhile(lambda rows: rows.count <= INSERTED_MAX, filled))
@@ -114,19 +115,39 @@ class BatchTransaction:
             self.send()
             with driver_errors(self._connection, "COPY"):
                 self._pipeline.copy([(rows.target, rows.data) for rows in copied], "COMMIT")
+            self._settle = self._pipeline.copied
         else:
             self._waiting.append((COMMIT, *NO_VALUES))
-            self.send()
-        self.ended = True
+            self._start(last=True)
+            self._settle = self._hear
+
+    def settle(self) -> None:
+        """Wait until the database has committed, where it was told to."""
+        if self._settle is not None:
+            with driver_errors(self._connection, "COMMIT"):
+                self._settle()
+            self.ended = True
+
+    def start(self) -> None:
+        """Let the database begin with what waits, while more is made ready."""
+        self._start(last=False)
 
     def send(self) -> None:
         """Run what waits."""
-        if not self._waiting:
-            return
+        if self._waiting or self._pipeline.started:
+            self._start(last=True)
+            with driver_errors(self._connection, "a batch"):
+                self._hear()
+
+    def _start(self, *, last: bool) -> None:
         calls, self._waiting = self._waiting, []
-        asked, self._asked = self._asked, {}
         with driver_errors(self._connection, "a batch"):
-            results = self._pipeline.run(calls)
+            self._pipeline.start(calls, last=last)
+
+    def _hear(self) -> None:
+        """Wait for what was started, and hand out what it answered."""
+        results = self._pipeline.answers()
+        asked, self._asked = self._asked, {}
         for place, each in asked.items():
             each.answer(results[place])
 
@@ -145,6 +166,9 @@ class BatchTransaction:
 
     def _prepare(self, statement: Statement) -> None:
         if statement.name not in self._known:
+            if self._pipeline.started:
+                # Nothing else can be asked meanwhile.
+                self.send()
             driver: Any = self._connection.connection
             with driver.cursor() as cursor:
                 statement.prepare(self._connection, cursor)
@@ -188,9 +212,15 @@ class BatchSession:
         transaction = BatchTransaction(self._open(), self._pipeline, self._reader)
         try:
             yield transaction
+            transaction.settle()
         finally:
             if not transaction.ended:
                 self._undo()
+
+    @property
+    def database(self) -> str:
+        """The name of the database."""
+        return str(self._engine.url.database)
 
     def close(self) -> None:
         """Give the connection back."""

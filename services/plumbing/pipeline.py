@@ -30,6 +30,8 @@ class Pipeline:
     def __init__(self, connection: PGconn) -> None:
         self._connection = connection
         self._poll = select.poll()
+        # How many statements were started whose answers were not read.
+        self.started = 0
 
     @property
     def is_idle(self) -> bool:
@@ -52,27 +54,45 @@ class Pipeline:
 
         None is run after the first that fails; its error is raised.
         """
+        self.start(calls)
+        return self.answers()
+
+    def start(self, calls: Sequence[Call], *, last: bool = True) -> None:
+        """Let the server begin with prepared statements, after those that were started before, and
+        do not wait for it; it answers all of them after the last.
+        """
         connection = self._connection
-        connection.enter_pipeline_mode()
+        if not self.started:
+            connection.enter_pipeline_mode()
         for name, values, formats in calls:
             connection.send_query_prepared(name, values, formats)
-        connection.pipeline_sync()
+        self.started += len(calls)
+        if last:
+            connection.pipeline_sync()
         self._flush()
+
+    def answers(self) -> list[PGresult]:
+        """What each statement answered that was started, after the last.
+
+        None was run after the first that failed; its error is raised.
+        """
         results = []
-        for _ in calls:
+        for _ in range(self.started):
             results.append(self._next())
             # An answer ends with none.
             self._result()
         # The last one says that all were answered.
         self._next()
-        connection.exit_pipeline_mode()
+        self.started = 0
+        self._connection.exit_pipeline_mode()
         for result in results:
             if result.status not in DONE:
                 raise error_from_result(result)
         return results
 
     def copy(self, tables: Sequence[tuple[str, bytes]], then: str) -> None:
-        """Copy rows into tables and run another statement, in a round trip for each table.
+        """Copy rows into tables, in a round trip for each, and let the server begin with another
+        statement, which `copied` waits for.
 
         A table has its columns with it, as in "schema.table (a, b)"; rows are as binary_copy
         writes them. None is run after the first statement that fails; its error is raised.
@@ -80,10 +100,15 @@ class Pipeline:
         statements = [f"COPY {target} FROM STDIN (FORMAT binary)" for target, _ in tables]
         self._connection.send_query(";".join([*statements, then]).encode())
         self._flush()
-        for _, rows in tables:
+        for place, (_, rows) in enumerate(tables):
+            if place:
+                self._expect(COMMAND_OK)
             self._expect(COPY_IN)
             self._send_rows(copy_data(rows))
-            self._expect(COMMAND_OK)
+
+    def copied(self) -> None:
+        """Wait for the last table and the statement after it."""
+        self._expect(COMMAND_OK)
         self._expect(COMMAND_OK)
         self._result()
 

@@ -14,6 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import cast
 
 log = logging.getLogger("work_process")
@@ -130,20 +131,29 @@ def _run(module: str, socket_number: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, pass_fds=[socket_number])  # noqa: S603 — a module of ours
 
 
-def serve(arguments: Sequence[str], opened: Callable[[bytes], Callable[[bytes], bytes]]) -> None:
-    """What the child does: answers requests until its parent is gone.
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a child does: it answers a request, and afterwards does what nobody waits for."""
 
-    arguments are the program's; opened makes the answering function of the opening.
+    answer: Callable[[bytes], bytes]
+    afterwards: Callable[[], None] = lambda: None
+
+
+def serve(arguments: Sequence[str], opened: Callable[[bytes], Worker]) -> None:
+    """The child's program: answers requests until its parent is gone.
+
+    arguments are the program's; opened makes the worker of the opening.
     """
     # Ctrl-C reaches the parent's whole group; the parent says when it is over.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=int(arguments[0])) as channel:
         requests = _requests(channel)
         for opening in requests:
-            answer = opened(opening)
+            worker = opened(opening)
             _send(channel, b"")
             for request in requests:
-                _send(channel, answer(request))
+                _send(channel, worker.answer(request))
+                worker.afterwards()
 
 
 def _send(channel: socket.socket, message: bytes) -> None:

@@ -36,8 +36,10 @@ from services.ledger.domain.policy import (
 )
 from services.ledger.usecases.audit import prove_directory, prove_shard
 from services.ledger.usecases.policies import Policies
-from services.ledger.usecases.post import Answer, open_shard, post
+from services.ledger.usecases.post import Answer
+from services.ledger.usecases.shard import open_shard
 from services.plumbing.database import engine
+from tests.service.ledger_posting import answers
 
 # What is off, by the check that found it; and an audit of a ledger after statements that change it.
 Problems = dict[str, list[str]]
@@ -100,7 +102,7 @@ class Tills:
     def send(self, *commands: Command) -> list[Answer]:
         """Post commands of wallets of one shard as one batch."""
         (shard,) = {command.wallet_id % SHARDS for command in commands}
-        return post(self._shards[shard], commands)
+        return answers(self._shards[shard], commands)
 
     def do(self, command: Command) -> Document:
         """Post a command that is not refused."""

@@ -12,10 +12,11 @@ from services.ledger.domain.circumstances import Limits
 from services.ledger.domain.documents import AdjustPoints, Document
 from services.ledger.domain.policy import PointKind
 from services.ledger.storage.posting import DOCUMENT_ID_BLOCK
-from services.ledger.usecases.post import Shard, open_shard, post
+from services.ledger.usecases.shard import Shard, open_shard
 from services.plumbing.database import engine, transaction
 from services.plumbing.outbox import Event
 from tests.service.databases import Databases
+from tests.service.ledger_posting import answers
 from tests.service.ledger_shop import common_database
 
 NOW = 1_767_225_600_000_000
@@ -57,7 +58,7 @@ def gift() -> AdjustPoints:
 
 
 def posted_id(shard: Shard, command: AdjustPoints) -> int:
-    [answer] = post(shard, [command])
+    [answer] = answers(shard, [command])
     assert isinstance(answer, Document)
     return answer.document_id
 
@@ -76,7 +77,7 @@ def test_a_block_drawn_by_a_batch_that_came_to_nothing_is_given_up(database: Eng
     with a_shard(database, announcer) as shard:
         announcer.fails = True
         with pytest.raises(RuntimeError, match="comes to nothing"):
-            post(shard, [command])
+            answers(shard, [command])
         with transaction(database) as connection:
             drawn = connection.exec_driver_sql(
                 "SELECT last_value FROM ledger_00.document_ids"

@@ -24,7 +24,7 @@ from services.ledger.domain.circumstances import Limits
 from services.ledger.domain.documents import Document
 from services.ledger.domain.lots import SentPart
 from services.ledger.domain.transferring import sent_parts
-from services.ledger.usecases.post import Shard, open_shard, post
+from services.ledger.usecases.shard import Shard, open_shard
 from services.plumbing.database import engine, transaction
 from tests.service.databases import Databases
 from tests.service.ledger_model import Model
@@ -45,6 +45,7 @@ from tests.service.ledger_model_requests import (
     SaleAsked,
     SendAsked,
 )
+from tests.service.ledger_posting import answers
 from tests.unit.ledger_chance import CHANCES
 
 SHARDS, WALLETS, BATCH_MAX = 2, 4, 8
@@ -224,14 +225,14 @@ class Ledger(RuleBasedStateMachine):
         self._sent += [asked for asked in batch if asked not in self._sent]
         commands = [command_of(asked, self._documents) for asked in batch]
         shard = self._chance.choice(self._servers)[batch[0].wallet % SHARDS]
-        answers = post(shard, commands)
-        for asked, answer in zip(batch, answers, strict=True):
+        answered = answers(shard, commands)
+        for asked, answer in zip(batch, answered, strict=True):
             if isinstance(answer, Document):
                 self._documents[asked.request_id] = answer.document_id
                 if isinstance(asked, SendAsked):
                     self._parts[asked.request_id] = sent_parts(answer)
                     self._sent_at[asked.request_id] = asked.wallet, answer.sequence
-        assert [reply_of(answer) for answer in answers] == self._model.ask_all(batch)
+        assert [reply_of(answer) for answer in answered] == self._model.ask_all(batch)
 
     def _a_sale(self, wallets: Sequence[int]) -> SaleAsked:
         chance = self._chance

@@ -35,6 +35,7 @@ KEPT = Statement(
 )
 NOTE = Statement("note", "text", "INSERT INTO noted VALUES ($1)")
 NOTED = Statement("noted", "", "SELECT word FROM noted")
+ANSWER = Statement("answer", "text", "INSERT INTO answered VALUES ($1)")
 SHOUT = Statement("shout", "", "UPDATE noted SET word = word || '!'")
 LENGTHY = Statement("lengthy", "text", "SELECT $1")
 PROCESS = Statement("process", "", "SELECT pg_backend_pid()")
@@ -60,7 +61,8 @@ def database(databases: Databases) -> Iterator[Engine]:
         connection.exec_driver_sql(
             "CREATE TABLE row_kept (place serial, big bigint, whole integer, small smallint,"
             " id uuid, moment timestamptz, words text, numbers integer[]);"
-            "CREATE TABLE noted (word text PRIMARY KEY)"
+            "CREATE TABLE noted (word text PRIMARY KEY);"
+            "CREATE TABLE answered (word text REFERENCES noted DEFERRABLE INITIALLY DEFERRED)"
         )
     yield made
     made.dispose()
@@ -69,7 +71,7 @@ def database(databases: Databases) -> Iterator[Engine]:
 @pytest.fixture
 def session(database: Engine) -> Iterator[BatchSession]:
     with transaction(database) as connection:
-        connection.exec_driver_sql("TRUNCATE row_kept, noted")
+        connection.exec_driver_sql("TRUNCATE row_kept, noted, answered")
     made = BatchSession(database.url)
     yield made
     made.close()
@@ -118,7 +120,7 @@ def test_a_text_that_comes_again_is_the_same(session: BatchSession) -> None:
     with session.transaction() as batch:
         rows = b"".join([b"\x00\x01" + repeated_text(word) for word in ("a\tb\\n", "ü")])
         batch.commit([Rows("noted (word)", rows, 2)])
-        assert batch.ended
+    assert batch.ended
     assert repeated_text("ü") is repeated_text("ü")
 
 
@@ -137,6 +139,61 @@ def test_statements_that_wait_run_in_their_order_and_commit_together(
         batch.later(NOTE, "three")
         batch.commit([words(), words("four")])
     assert words_noted(database) == ["four", "one; it's %s!", "three", "two"]
+
+
+def test_statements_that_were_started_run_before_those_that_are_new_to_the_session(
+    database: Engine, session: BatchSession
+) -> None:
+    with session.transaction() as batch:
+        batch.later(NOTE, "one")
+        earlier = batch.ask(NOTED)
+        batch.start()
+        batch.later(SHOUT)
+        batch.start()
+        assert batch.rows(NOTED) == [("one!",)]
+        assert earlier.rows() == [("one",)]
+        batch.later(NOTE, "two")
+        batch.start()
+        batch.commit([words("three")])
+    assert words_noted(database) == ["one!", "three", "two"]
+
+
+@pytest.mark.parametrize("count", [1, INSERTED_MAX + 1])
+def test_a_commit_that_is_refused_is_known_when_the_block_ends(
+    database: Engine, session: BatchSession, count: int
+) -> None:
+    """What refers to a row is looked at as late as the COMMIT; whether rows are inserted or
+    copied.
+    """
+    reached = []
+
+    def answer_nobody() -> None:
+        with session.transaction() as batch:
+            batch.later(ANSWER, "nobody")
+            batch.commit([words(*map(str, range(count)))])
+            reached.append(not batch.ended)
+
+    with pytest.raises(DBAPIError) as error:
+        answer_nobody()
+    assert reached == [True]
+    assert sql_state(error.value) == "23503"
+    assert words_noted(database) == []
+    commit(session, [words("kept")])
+    assert words_noted(database) == ["kept", "waited"]
+
+
+def test_a_block_that_raises_after_its_commit_says_so_and_the_session_goes_on(
+    database: Engine, session: BatchSession
+) -> None:
+    def commit_and_fail() -> None:
+        with session.transaction() as batch:
+            batch.commit([words("committed or not")])
+            raise ValueError("own")
+
+    with pytest.raises(ValueError, match="own"):
+        commit_and_fail()
+    commit(session, [words("kept")])
+    assert {"kept", "waited"} <= set(words_noted(database))
 
 
 def test_a_block_that_does_not_commit_leaves_nothing(

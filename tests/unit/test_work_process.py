@@ -3,12 +3,13 @@
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
 
 from services.plumbing.work_process import WorkerLost, WorkProcess
-from tests.unit.echoing_worker import END, NUMBER
+from tests.unit.echoing_worker import BUSY_UNTIL, END, NUMBER
 
 MODULE = "tests.unit.echoing_worker"
 
@@ -17,6 +18,17 @@ async def test_a_child_answers_in_the_order_it_is_asked() -> None:
     worker = WorkProcess(MODULE, b"<")
     answers = await asyncio.gather(*(worker.ask(str(number).encode()) for number in range(20)))
     assert answers == [f"<{number}".encode() for number in range(20)]
+    await worker.close()
+
+
+async def test_nobody_waits_for_what_a_child_does_afterwards(tmp_path: Path) -> None:
+    worker = WorkProcess(MODULE, b"<")
+    there = tmp_path / "there"
+    request = BUSY_UNTIL + str(there).encode()
+    assert await worker.ask(request) == b"<" + request
+    after = asyncio.create_task(worker.ask(b"a"))
+    there.touch()
+    assert await after == b"<a"
     await worker.close()
 
 

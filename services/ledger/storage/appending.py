@@ -20,7 +20,7 @@ from services.ledger.domain.lots import Lot, LotId
 from services.ledger.domain.wallet import WalletState
 from services.ledger.storage import forgiven, holds
 from services.ledger.storage.posting import MICROS
-from services.plumbing import doorbell, outbox
+from services.plumbing import outbox
 from services.plumbing.batch_session import BatchTransaction, Rows
 from services.plumbing.binary_copy import (
     EPOCH_MICROS,
@@ -77,14 +77,15 @@ def append(
     event: Event | None,
     post_time: int,
 ) -> None:
-    """Write a batch and commit it: documents, entries, lots, the wallets as they are now, a sum
-    an account, and the event that announces it.
+    """Write a batch and let it be committed: documents, entries, lots, the wallets as they are
+    now, a sum an account, and the event that announces it.
     """
     batch_id = documents[0].document_id
     posted = [document for document in documents if not document.refused]
     _write_wallets(batch, schema, posted, wallets)
     _write_accounts(batch, schema, posted, batch_id)
     _write_batch(batch, schema, posted, batch_id, post_time)
+    batch.start()
     holds.write_changed(batch, schema, wallets)
     forgiven.write_changed(batch, schema, wallets)
     drawn = _drawn_lots(wallets)
@@ -104,8 +105,6 @@ def append(
             *_moved(schema, posted, opened),
         ]
     )
-    if event:
-        doorbell.ring(batch.database)
 
 
 def _moved(

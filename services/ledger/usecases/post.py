@@ -1,17 +1,15 @@
 """Post a batch of commands to a shard: the one transaction that moves points."""
 
-from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from typing import TypeVar
 
 import msgspec
-from sqlalchemy import URL
 
 from services.ledger.domain import refusals
 from services.ledger.domain.basket import Sale
 from services.ledger.domain.circumstances import (
     NO_TIERS,
     Circumstances,
-    Limits,
     Rules,
     with_titles,
 )
@@ -34,7 +32,6 @@ from services.ledger.domain.posting import decide, makes_wallet, without_wallet
 from services.ledger.domain.returning import is_origin, original_of
 from services.ledger.domain.selling import NO_TIER
 from services.ledger.domain.spending import burned_by, refunded_by
-from services.ledger.domain.standing import TierBook
 from services.ledger.domain.wallet import WalletState
 from services.ledger.storage import (
     appending,
@@ -46,68 +43,42 @@ from services.ledger.storage import (
     posting,
     tiers,
 )
-from services.ledger.storage.shards import schema as schema_of
 from services.ledger.usecases.activity import Activity, look_up
-from services.plumbing import outbox
-from services.plumbing.batch_session import BatchSession, BatchTransaction
+from services.ledger.usecases.shard import Shard
+from services.plumbing.batch_session import BatchTransaction
 from services.plumbing.errors import Refused
 
-# What a batch's documents announce; made by the caller, who knows the contract.
-Announce = Callable[[int, Sequence[Document], int], outbox.Event]
 # A document, or the refusal of a request_id that was used for another body.
 Answer = Document | Refused
+# What becomes of an answer before it is given.
+Told = TypeVar("Told")
 # What a night asks for.
 AGING = (ActivatePoints, ExpirePoints)
 # What tells receipts apart: wallet, store, terminal and number.
 Receipt = tuple[int, str, str, str]
 
 
-@dataclass(slots=True)
-class Shard:
-    """What one committer keeps between batches: its session, its rules and a block of ids. Used by
-    one thread.
-    """
-
-    session: BatchSession
-    number: int
-    limits: Limits
-    announce: Announce
-    clock: Callable[[], int]
-    rules: Rules
-    ids: Iterator[int]
-    tiers: TierBook = NO_TIERS
-
-    @property
-    def schema(self) -> str:
-        return schema_of(self.number)
-
-    def close(self) -> None:
-        self.session.close()
-
-
-def open_shard(
-    url: str | URL, number: int, *, limits: Limits, announce: Announce, clock: Callable[[], int]
-) -> Shard:
-    """url is the ledger's database; clock answers microseconds since 1970-01-01 UTC."""
-    return Shard(BatchSession(url), number, limits, announce, clock, Rules([]), iter(()))
-
-
-def post(shard: Shard, commands: Sequence[Command]) -> list[Answer]:
-    """Do what is asked, in order, once; the answers stand in the order of the commands.
+def post(
+    shard: Shard, commands: Sequence[Command], told: Callable[[Command, Answer], Told]
+) -> list[Told]:
+    """Do what is asked, in order, once, and answer what is `told` of each, in the same order; that
+    is made while the database commits.
 
     A request_id known to the wallet gets its first answer again, a refusal included; one known
-    with another body is
-    refused as RequestIdReused. Everything commits together with the event that announces it.
+    with another body is refused as RequestIdReused. Everything commits together with the event that
+    announces it.
     """
     try:
-        return _post(shard, commands)
+        return _post(shard, commands, told)
     except BaseException:
         # A block of ids drawn in a transaction that a crash undid may be handed out again.
         shard.ids = iter(())
         raise
 
 
-def _post(shard: Shard, asked: Sequence[Command]) -> list[Answer]:
+def _post(
+    shard: Shard, asked: Sequence[Command], told: Callable[[Command, Answer], Told]
+) -> list[Told]:
     made = {command.wallet_id for command in asked if makes_wallet(command)}
     with shard.session.transaction() as transaction:
         wallets, known = posting.lock_and_look(
@@ -136,13 +107,16 @@ def _post(shard: Shard, asked: Sequence[Command]) -> list[Answer]:
                 event=shard.announce(shard.number, posted, now) if posted else None,
                 post_time=now,
             )
-    if len(commands) == len(asked):
-        return answers
-    settled = iter(answers)
-    return [
-        next(settled) if command.wallet_id in wallets else without_wallet(command)
-        for command in asked
-    ]
+        settled = iter(answers)
+        tellings = [
+            told(
+                command,
+                next(settled) if command.wallet_id in wallets else without_wallet(command),
+            )
+            for command in asked
+        ]
+    shard.unheard |= any(not document.refused for document in batch.documents)
+    return tellings
 
 
 class _Batch:

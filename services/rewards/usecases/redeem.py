@@ -96,7 +96,7 @@ def advance(
         begun = iter(_begin(batch, beginnings, now))
         batch.commit([])
     if any(isinstance(each, Captured) for each in commands):
-        doorbell.ring(batch.database)
+        doorbell.ring(session.database)
     return [
         next(begun) if isinstance(each, Beginning) else advanced[each.redemption.id]
         for each in commands
