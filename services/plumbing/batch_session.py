@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count, takewhile
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -77,6 +77,7 @@ class BatchTransaction:
         self._waiting: list[Call] = [(BEGIN, *NO_VALUES)]
         # Who asked, by the places of their statements among those that wait or were started.
         self._asked: dict[int, Asked] = {}
+        self._copied: list[Rows] = []
         self._settle: Callable[[], object] | None = None
         self.ended = False
 
@@ -102,19 +103,22 @@ class BatchTransaction:
         """Run a statement and answer its rows."""
         return self.ask(statement, *values).rows()
 
-    def commit(self, added: Sequence[Rows]) -> None:
-        """Add rows to their tables, in this order, and let the database commit; in one round trip
-        where they are few.
+    def add(self, rows: Rows) -> None:
+        """Add rows to their table, after those that were added before. Many are copied, and all
+        after them, when all other statements have run.
         """
-        filled = [rows for rows in added if rows.count]
-        few = list(takewhile(lambda rows: rows.count <= INSERTED_MAX, filled))
-        for rows in few:
+        if self._copied or rows.count > INSERTED_MAX:
+            self._copied.append(rows)
+        elif rows.count:
             self._insert(rows)
-        copied = filled[len(few) :]
-        if copied:
+
+    def commit(self) -> None:
+        """Let the database commit."""
+        if self._copied:
             self.send()
+            tables = [(rows.target, rows.data) for rows in self._copied if rows.count]
             with driver_errors(self._connection, "COPY"):
-                self._pipeline.copy([(rows.target, rows.data) for rows in copied], "COMMIT")
+                self._pipeline.copy(tables, "COMMIT")
             self._settle = self._pipeline.copied
         else:
             self._waiting.append((COMMIT, *NO_VALUES))
@@ -130,7 +134,8 @@ class BatchTransaction:
 
     def start(self) -> None:
         """Let the database begin with what waits, while more is made ready."""
-        self._start(last=False)
+        if self._waiting:
+            self._start(last=False)
 
     def send(self) -> None:
         """Run what waits."""

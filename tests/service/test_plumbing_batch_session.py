@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from services.plumbing.batch_session import INSERTED_MAX, BatchSession, Rows
+from services.plumbing.batch_session import INSERTED_MAX, BatchSession, BatchTransaction, Rows
 from services.plumbing.binary_copy import (
     EPOCH_MICROS,
     NULL,
@@ -93,10 +93,16 @@ def words(*noted: str) -> Rows:
     return Rows("noted (word)", b"".join([b"\x00\x01" + text(word) for word in noted]), len(noted))
 
 
+def add_and_commit(batch: BatchTransaction, added: list[Rows]) -> None:
+    for rows in added:
+        batch.add(rows)
+    batch.commit()
+
+
 def commit(session: BatchSession, added: list[Rows]) -> None:
     with session.transaction() as batch:
         batch.later(NOTE, "waited")
-        batch.commit(added)
+        add_and_commit(batch, added)
 
 
 def words_noted(database: Engine) -> list[str]:
@@ -110,7 +116,7 @@ def words_noted(database: Engine) -> list[str]:
 def test_rows_arrive_as_they_were_packed(session: BatchSession, rows: list[Row]) -> None:
     with session.transaction() as batch:
         batch.later(TRUNCATE)
-        batch.commit([Rows(TARGET, b"".join(map(packed, rows)), len(rows))])
+        add_and_commit(batch, [Rows(TARGET, b"".join(map(packed, rows)), len(rows))])
     with session.transaction() as batch:
         found = batch.rows(KEPT)
     assert found == [(*row[:3], str(row[3]), *row[4:6], list(row[6])) for row in rows]
@@ -119,7 +125,7 @@ def test_rows_arrive_as_they_were_packed(session: BatchSession, rows: list[Row])
 def test_a_text_that_comes_again_is_the_same(session: BatchSession) -> None:
     with session.transaction() as batch:
         rows = b"".join([b"\x00\x01" + repeated_text(word) for word in ("a\tb\\n", "ü")])
-        batch.commit([Rows("noted (word)", rows, 2)])
+        add_and_commit(batch, [Rows("noted (word)", rows, 2)])
     assert batch.ended
     assert repeated_text("ü") is repeated_text("ü")
 
@@ -137,7 +143,7 @@ def test_statements_that_wait_run_in_their_order_and_commit_together(
         batch.connection.exec_driver_sql("INSERT INTO noted VALUES ('two')")
         assert words_noted(database) == []
         batch.later(NOTE, "three")
-        batch.commit([words(), words("four")])
+        add_and_commit(batch, [words(), words("four")])
     assert words_noted(database) == ["four", "one; it's %s!", "three", "two"]
 
 
@@ -154,7 +160,7 @@ def test_statements_that_were_started_run_before_those_that_are_new_to_the_sessi
         assert earlier.rows() == [("one",)]
         batch.later(NOTE, "two")
         batch.start()
-        batch.commit([words("three")])
+        add_and_commit(batch, [words("three")])
     assert words_noted(database) == ["one!", "three", "two"]
 
 
@@ -170,7 +176,7 @@ def test_a_commit_that_is_refused_is_known_when_the_block_ends(
     def answer_nobody() -> None:
         with session.transaction() as batch:
             batch.later(ANSWER, "nobody")
-            batch.commit([words(*map(str, range(count)))])
+            add_and_commit(batch, [words(*map(str, range(count)))])
             reached.append(not batch.ended)
 
     with pytest.raises(DBAPIError) as error:
@@ -187,7 +193,7 @@ def test_a_block_that_raises_after_its_commit_says_so_and_the_session_goes_on(
 ) -> None:
     def commit_and_fail() -> None:
         with session.transaction() as batch:
-            batch.commit([words("committed or not")])
+            add_and_commit(batch, [words("committed or not")])
             raise ValueError("own")
 
     with pytest.raises(ValueError, match="own"):
@@ -218,7 +224,7 @@ def test_a_block_that_raises_leaves_nothing_and_the_session_goes_on(
         insert_and_fail()
     with session.transaction() as batch:
         batch.later(NOTE, "kept")
-        batch.commit([])
+        batch.commit()
     assert words_noted(database) == ["kept"]
 
 
@@ -237,7 +243,7 @@ def test_rows_that_are_refused_half_way_take_the_whole_batch_back(
     assert not connection_was_lost(error.value)
     assert words_noted(database) == []
     with session.transaction() as batch:
-        batch.commit([once])
+        add_and_commit(batch, [once])
     assert len(words_noted(database)) == count
 
 
@@ -261,7 +267,7 @@ def test_rows_that_end_too_soon_are_refused_whole(
 ) -> None:
     cut_off = b"".join([b"\x00\x01" + text(str(number)) for number in range(count)])[:-1]
     with pytest.raises((DBAPIError, ValueError)), session.transaction() as batch:
-        batch.commit([Rows("noted (word)", cut_off, count)])
+        add_and_commit(batch, [Rows("noted (word)", cut_off, count)])
     assert words_noted(database) == []
 
 
@@ -273,7 +279,7 @@ def test_large_rows_and_answers_pass_in_both_directions(session: BatchSession) -
             batch.later(LENGTHY, word)
         answers = [batch.ask(LENGTHY, word) for word in large]
         assert [len(each.rows()[0][0]) for each in answers] == [len(word) for word in large]
-        batch.commit([words(*(str(number) * 2_000 for number in range(2_000)))])
+        add_and_commit(batch, [words(*(str(number) * 2_000 for number in range(2_000)))])
 
 
 def test_a_session_that_was_ended_is_lost_and_the_next_transaction_has_another(

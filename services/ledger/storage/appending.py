@@ -9,7 +9,7 @@ for every row.
 """
 
 import struct
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 
@@ -74,11 +74,11 @@ def append(
     *,
     documents: Sequence[Document],
     wallets: Collection[WalletState],
-    event: Event | None,
+    announced: Callable[[], Event] | None,
     post_time: int,
 ) -> None:
     """Write a batch and let it be committed: documents, entries, lots, the wallets as they are
-    now, a sum an account, and the event that announces it.
+    now, a sum an account, and the event that announces it; that is made while the database writes.
     """
     batch_id = documents[0].document_id
     posted = [document for document in documents if not document.refused]
@@ -93,18 +93,14 @@ def append(
     _write_touched_lots(batch, schema, [(w, lot) for w, lot in drawn if lot.id not in opened])
     # Lots that this batch opened and drew on are written as they are at its end.
     opened |= {lot.id: lot for _, lot in drawn}
-    if event:
-        outbox.announce_later(batch, schema, [event])
-    batch.commit(
-        [
-            Rows(
-                f"{schema}.journal ({JOURNAL})",
-                _journal(documents, batch_id, post_time),
-                len(documents),
-            ),
-            *_moved(schema, posted, opened),
-        ]
-    )
+    journal = _journal(documents, batch_id, post_time)
+    batch.add(Rows(f"{schema}.journal ({JOURNAL})", journal, len(documents)))
+    for rows in _moved(schema, posted, opened):
+        batch.add(rows)
+    if announced:
+        batch.start()
+        outbox.announce_later(batch, schema, [announced()])
+    batch.commit()
 
 
 def _moved(

@@ -108,6 +108,7 @@ def lock_and_look(
     # Each statement sees all that was committed before it began: the look-up, all that those did
     # who held the locks before.
     locked = batch.ask(locking(schema), array(ids))
+    batch.start()
     look = _Look(batch, schema, commands, tiered=tiered)
     rows = locked.rows()
     if len(rows) < len(ids) and not made <= {row[0] for row in rows}:

@@ -1,6 +1,7 @@
 """Post a batch of commands to a shard: the one transaction that moves points."""
 
 from collections.abc import Callable, Container, Sequence
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -104,7 +105,7 @@ def _post(
                 shard.schema,
                 documents=batch.documents,
                 wallets=wallets.values(),
-                event=shard.announce(shard.number, posted, now) if posted else None,
+                announced=partial(shard.announce, shard.number, posted, now) if posted else None,
                 post_time=now,
             )
         settled = iter(answers)

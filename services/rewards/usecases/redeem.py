@@ -94,7 +94,7 @@ def advance(
     with session.transaction() as batch:
         advanced = _advance(batch, others, now)
         begun = iter(_begin(batch, beginnings, now))
-        batch.commit([])
+        batch.commit()
     if any(isinstance(each, Captured) for each in commands):
         doorbell.ring(session.database)
     return [
