@@ -178,12 +178,13 @@ class Programme:
         """How many commands wait for a commit."""
         return sum(int(float(depth)) for depth in self.metric("ledger", "ledger_queue_depth"))
 
-    def sessions_waiting(self) -> int:
-        """How many sessions of the ledger's database wait for a lock."""
-        return self.count(
-            "SELECT count(*) FROM pg_stat_activity"
+    def sessions_waiting(self) -> set[int]:
+        """The sessions of the ledger's database that wait for a lock, by their process numbers."""
+        found = self.rows(
+            "SELECT pid FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
+        return {pid for (pid,) in found}
 
     def count(self, query: str) -> int:
         ((found,),) = self.rows(query)

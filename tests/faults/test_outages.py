@@ -82,7 +82,7 @@ async def test_database_away_for_long_is_told_to_the_tills_with_advice(
         await tills.until_answered(60)
         with programme.books_locked(), programme.nothing_started_again():
             # Both shards are in the middle of a commit when the database dies.
-            await until(lambda: programme.sessions_waiting() == SHARDS)
+            await until(lambda: len(programme.sessions_waiting()) == SHARDS)
             await asyncio.to_thread(programme.end, "postgres")
             await until(lambda: reasons(tills) >= {"OUTCOME_UNKNOWN", "DATABASE_DOWN"}, 60)
             # Who watches is not left alone meanwhile.
@@ -116,7 +116,7 @@ async def test_ledger_told_to_end_answers_the_calls_under_way(programme: Program
         with programme.books_locked():
             # Each shard's committer waits for the first; the second wait behind them.
             first = await working.enter_async_context(at_address(one_for_each_shard(known)))
-            await until(lambda: programme.sessions_waiting() == SHARDS)
+            await until(lambda: len(programme.sessions_waiting()) == SHARDS)
             lists = sales("second", tills=20, each=1, cards=20)
             second = await working.enter_async_context(at_address(lists))
             await until(lambda: programme.sales_queued() == len(lists))
