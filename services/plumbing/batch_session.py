@@ -89,8 +89,7 @@ class BatchTransaction:
 
     def later(self, statement: Statement, *values: object) -> None:
         """Run a statement that answers nothing along with the next that is sent."""
-        self._prepare(statement)
-        self._waiting.append((statement.name.encode(), *_encoded(values)))
+        self._call(statement, *_encoded(values))
 
     def ask(self, statement: Statement, *values: object) -> Asked:
         """Run a statement along with others, and learn its rows when they are wanted."""
@@ -107,18 +106,21 @@ class BatchTransaction:
         """Add rows to their table, after those that were added before. Many are copied, and all
         after them, when all other statements have run.
         """
+        if not rows.count:
+            return
         if self._copied or rows.count > INSERTED_MAX:
             self._copied.append(rows)
-        elif rows.count:
-            self._insert(rows)
+        else:
+            values = values_of(rows.data)
+            statement = _insertion(rows.target, rows.count, len(values) // rows.count)
+            self._call(statement, values, [BINARY] * len(values))
 
     def commit(self) -> None:
         """Let the database commit."""
         if self._copied:
             self.send()
-            tables = [(rows.target, rows.data) for rows in self._copied if rows.count]
             with driver_errors(self._connection, "COPY"):
-                self._pipeline.copy(tables, "COMMIT")
+                self._pipeline.copy([(rows.target, rows.data) for rows in self._copied], "COMMIT")
             self._settle = self._pipeline.copied
         else:
             self._waiting.append((COMMIT, *NO_VALUES))
@@ -127,7 +129,7 @@ class BatchTransaction:
 
     def settle(self) -> None:
         """Wait until the database has committed, where it was told to."""
-        if self._settle is not None:
+        if self._settle is not None and not self.ended:
             with driver_errors(self._connection, "COMMIT"):
                 self._settle()
             self.ended = True
@@ -138,8 +140,10 @@ class BatchTransaction:
             self._start(last=False)
 
     def send(self) -> None:
-        """Run what waits."""
-        if self._waiting or self._pipeline.started:
+        """Run what waits; after the `commit` that is all there is to wait for."""
+        if self._settle is not None:
+            self.settle()
+        elif self._waiting or self._pipeline.started:
             self._start(last=True)
             with driver_errors(self._connection, "a batch"):
                 self._hear()
@@ -163,13 +167,7 @@ class BatchTransaction:
         self._reader.set_pgresult(result)
         return self._reader.load_rows(0, result.ntuples, tuple)
 
-    def _insert(self, rows: Rows) -> None:
-        values = values_of(rows.data)
-        statement = _insertion(rows.target, rows.count, len(values) // rows.count)
-        self._prepare(statement)
-        self._waiting.append((statement.name.encode(), values, [BINARY] * len(values)))
-
-    def _prepare(self, statement: Statement) -> None:
+    def _call(self, statement: Statement, values: Sequence[Value], formats: Sequence[int]) -> None:
         if statement.name not in self._known:
             if self._pipeline.started:
                 # Nothing else can be asked meanwhile.
@@ -177,6 +175,7 @@ class BatchTransaction:
             driver: Any = self._connection.connection
             with driver.cursor() as cursor:
                 statement.prepare(self._connection, cursor)
+        self._waiting.append((statement.name.encode(), values, formats))
 
 
 @lru_cache(maxsize=1_024)

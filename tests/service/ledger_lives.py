@@ -31,6 +31,10 @@ DAY = timedelta(days=1)
 TODAY = datetime.now(UTC).date()
 
 
+def ago(days: int) -> date:
+    return TODAY - days * DAY
+
+
 def noon(day: date) -> Timestamp:
     moment = Timestamp()
     moment.FromDatetime(datetime(day.year, day.month, day.day, 12, tzinfo=UTC))

@@ -16,9 +16,9 @@ from services.plumbing.database import engine
 from tests.service.conftest import Serve
 from tests.service.ledger_lives import (
     DAY,
-    TODAY,
     PointLife,
     a_wallet,
+    ago,
     earn,
     noon,
     shop_with,
@@ -35,11 +35,7 @@ RELEASE = night_pb2.NIGHT_STEP_RELEASE_HOLDS
 Database = Callable[[str], str]
 TEN_DAYS = PointLife(expiry=PointLife.EXPIRY_DAYS, expiry_count=10)
 PENDING = PointLife(pending_days=3)
-YESTERDAY = TODAY - DAY
-
-
-def ago(days: int) -> date:
-    return TODAY - days * DAY
+YESTERDAY = ago(1)
 
 
 async def close(

@@ -8,11 +8,10 @@ import pytest
 from loyalty.ledger.v1 import ledger_pb2, night_pb2
 
 from tests.service.ledger_lives import (
-    DAY,
-    TODAY,
     EarnSettings,
     PointLife,
     a_wallet,
+    ago,
     earn,
     shop_with,
     standing,
@@ -28,10 +27,6 @@ TEN_DAYS = PointLife(expiry=PointLife.EXPIRY_DAYS, expiry_count=10)
 WITHIN_BALANCE = EarnSettings.CLAWBACK_WITHIN_BALANCE
 ALLOW_NEGATIVE = EarnSettings.CLAWBACK_ALLOW_NEGATIVE
 PENDING_ONLY = EarnSettings.CLAWBACK_PENDING_ONLY
-
-
-def ago(days: int) -> date:
-    return TODAY - days * DAY
 
 
 async def nights(shop: Shop) -> None:

@@ -164,6 +164,19 @@ def test_statements_that_were_started_run_before_those_that_are_new_to_the_sessi
     assert words_noted(database) == ["one!", "three", "two"]
 
 
+def test_what_was_asked_can_be_read_after_the_commit(
+    database: Engine, session: BatchSession
+) -> None:
+    with session.transaction() as batch:
+        batch.later(NOTE, "one")
+        asked = batch.ask(NOTED)
+        batch.commit()
+        assert asked.rows() == [("one",)]
+        assert words_noted(database) == ["one"]
+    commit(session, [words("two")])
+    assert words_noted(database) == ["one", "two", "waited"]
+
+
 @pytest.mark.parametrize("count", [1, INSERTED_MAX + 1])
 def test_a_commit_that_is_refused_is_known_when_the_block_ends(
     database: Engine, session: BatchSession, count: int

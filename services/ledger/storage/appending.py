@@ -74,11 +74,13 @@ def append(
     *,
     documents: Sequence[Document],
     wallets: Collection[WalletState],
-    announced: Callable[[], Event] | None,
+    announce: Callable[[Sequence[Document], int], Event],
     post_time: int,
-) -> None:
+) -> bool:
     """Write a batch and let it be committed: documents, entries, lots, the wallets as they are
     now, a sum an account, and the event that announces it; that is made while the database writes.
+
+    Answers whether there was anything to announce: refusals are not.
     """
     batch_id = documents[0].document_id
     posted = [document for document in documents if not document.refused]
@@ -97,10 +99,11 @@ def append(
     batch.add(Rows(f"{schema}.journal ({JOURNAL})", journal, len(documents)))
     for rows in _moved(schema, posted, opened):
         batch.add(rows)
-    if announced:
+    if posted:
         batch.start()
-        outbox.announce_later(batch, schema, [announced()])
+        outbox.announce_later(batch, schema, [announce(posted, post_time)])
     batch.commit()
+    return bool(posted)
 
 
 def _moved(

@@ -97,16 +97,15 @@ def _post(
             shard.tiers = tiers.book(transaction.connection)
         batch = _Batch(shard, transaction, wallets, known)
         answers = batch.answers(commands)
+        announced = False
         if batch.documents:
-            now = shard.clock()
-            posted = [document for document in batch.documents if not document.refused]
-            appending.append(
+            announced = appending.append(
                 transaction,
                 shard.schema,
                 documents=batch.documents,
                 wallets=wallets.values(),
-                announced=partial(shard.announce, shard.number, posted, now) if posted else None,
-                post_time=now,
+                announce=partial(shard.announce, shard.number),
+                post_time=shard.clock(),
             )
         settled = iter(answers)
         tellings = [
@@ -116,7 +115,7 @@ def _post(
             )
             for command in asked
         ]
-    shard.unheard |= any(not document.refused for document in batch.documents)
+    shard.unheard |= announced
     return tellings
 
 
