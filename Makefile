@@ -1,5 +1,6 @@
 # One verb per target. Every target sets up what it needs; `make help` lists them.
-PYTHON ?= python3
+# The fastest build of it in PATH; another by `make setup PYTHON=…`.
+PYTHON ?= $(shell python3 fastest_python.py)
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= .loyalty
@@ -17,8 +18,8 @@ help: ## list the targets
 setup: $(VENV)/.installed protos ## create .venv with everything locked, and the stubs
 
 $(VENV)/.installed: requirements-setup.lock requirements-dev.lock
-	@echo "setup: creating $(VENV) and installing the locked dependencies"
-	@$(PYTHON) -m venv $(VENV)
+	@python=$(PYTHON) && echo "setup: creating $(VENV) of $$python and installing the locked dependencies" \
+	  && $$python -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --no-deps -r requirements-dev.lock
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .

@@ -26,7 +26,9 @@ def card_token(wallet_id: int) -> str:
 
 
 class SaleMaker:
-    """Makes serialized requests. Makers of one run differ by number, so no two make the same."""
+    """Makes serialized requests. Makers of one run differ by number, so no two make the same; what
+    they sell is the same, as in the shops of a chain.
+    """
 
     def __init__(self, number: int, *, wallets: int) -> None:
         self._number = number
@@ -34,9 +36,9 @@ class SaleMaker:
         self._made = 0
         self._random = random.Random(number)  # noqa: S311 — a workload, no secret
         self._now_seconds = int(time.time())
-        self._products = [_product(number, "GROCERY") for number in range(PRODUCTS)]
-        for product in self._products:
-            product.category_path[0] = self._random.choice(DEPARTMENTS)
+        self._products = [
+            _product(number, DEPARTMENTS[number % len(DEPARTMENTS)]) for number in range(PRODUCTS)
+        ]
         self._produce = [_product(PRODUCTS + number, "PRODUCE") for number in range(PRODUCTS // 20)]
 
     def ping(self) -> bytes:
