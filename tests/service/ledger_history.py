@@ -119,12 +119,11 @@ class Tills:
     ) -> RecordSale:
         self.business_time += DAY // 24
         request_id = str(uuid.uuid4())
-        sale = Sale("7", "2", receipt or request_id[:8], self.business_time, "USD", lines)
-        body = str(uuid.uuid4())
-        text = lines_json(lines)
-        return RecordSale(
-            wallet_id, request_id, body, sale, text, card_state, unknown_card=wallet_id > 4
+        sale = Sale(
+            "7", "2", receipt or request_id[:8], self.business_time, "USD", lines_json(lines)
         )
+        body = str(uuid.uuid4())
+        return RecordSale(wallet_id, request_id, body, sale, card_state, unknown_card=wallet_id > 4)
 
     def take_back(
         self,

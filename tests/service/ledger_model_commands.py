@@ -45,11 +45,9 @@ def command_of(asked: AnythingAsked, documents: Mapping[str, int]) -> Command:
             Line("a", i.quantity, i.amount, category_path=("PRODUCE",) if i.produce else ())
             for i in asked.items
         ]
-        sale = Sale("31", "1", request_id, asked.time, asked.currency, lines)
+        sale = Sale("31", "1", request_id, asked.time, asked.currency, lines_json(lines))
         state = CardState.BLOCKED if asked.blocked else CardState.ACTIVE
-        return RecordSale(
-            wallet, request_id, body, sale, lines_json(lines), state, unknown_card=False
-        )
+        return RecordSale(wallet, request_id, body, sale, state, unknown_card=False)
     if isinstance(asked, ReturnAsked):
         document_id = documents.get(asked.sale, 0)
         by_number = document_id and int(asked.body[0], 16) % 2

@@ -62,10 +62,9 @@ class Till:
     ) -> Document:
         """tender is how many points the basket is paid with."""
         time = self.now if business_time is None else business_time
-        sold = Sale("31", "1", f"R{len(self.documents)}", time, currency, lines, tender)
-        command = RecordSale(
-            1, str(uuid.uuid4()), "", sold, lines_json(lines), card_state, unknown_card
-        )
+        receipt = f"R{len(self.documents)}"
+        sold = Sale("31", "1", receipt, time, currency, lines_json(lines), tender)
+        command = RecordSale(1, str(uuid.uuid4()), "", sold, card_state, unknown_card)
         return self._post(command, duplicate=duplicate)
 
     def give_back(

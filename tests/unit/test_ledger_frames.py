@@ -33,11 +33,9 @@ from services.plumbing.settling import CommitUnknown
 
 REQUEST = "0b6ecf2e-5ed5-4d14-a0b6-8a9f16d0e7a1"
 LINES = (Line("a", 1500, 299, "Äpfel", ("PRODUCE", "FRUIT"), ("fresh",), 20, 5, 2), Line("b", 0, 0))
-SALE = Sale("31", "2", "R-1", 1_700_000_000_000_001, "EUR", list(LINES))
+SALE = Sale("31", "2", "R-1", 1_700_000_000_000_001, "EUR", lines_json(LINES))
 COMMANDS: list[Command] = [
-    RecordSale(
-        7, REQUEST, REQUEST, SALE, lines_json(LINES), CardState.BLOCKED.value, unknown_card=True
-    ),
+    RecordSale(7, REQUEST, REQUEST, SALE, CardState.BLOCKED.value, unknown_card=True),
     RecordReturn(7, REQUEST, REQUEST, Origin(5), "31", "2", "", 9, (ReturnedLine(1, 500),), True),
     AdjustPoints(2**62, REQUEST, REQUEST, PointKind.QUALIFYING, -(2**62), "why", "care", -1),
     SendPoints(7, REQUEST, REQUEST, 1, 2**62, "app", 9),

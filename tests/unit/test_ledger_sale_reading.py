@@ -7,7 +7,7 @@ from buf.validate import validate_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 
-from services.ledger.domain.basket import Sale
+from services.ledger.domain.basket import Sale, lines_json
 from services.ledger.rpc import messages
 from services.ledger.rpc.sale_reading import AskedSale, SaleReader, rules_of
 from services.plumbing.errors import Invalid
@@ -99,7 +99,7 @@ def test_a_sale_that_breaks_no_rule_is_read_as_its_message_says(
 def test_a_time_is_read_to_the_microsecond(reader: SaleReader) -> None:
     sale = reader.read(usual().SerializeToString()).sale
     line = messages.read_line(LINE)
-    assert sale == Sale("31", "2", "R/1", 1_700_000_000_000_005, "USD", [line])
+    assert sale == Sale("31", "2", "R/1", 1_700_000_000_000_005, "USD", lines_json([line]))
 
 
 @pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)

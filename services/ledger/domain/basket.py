@@ -7,6 +7,7 @@ their JSON is what the journal keeps.
 
 import enum
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -53,17 +54,38 @@ class Sale(msgspec.Struct, frozen=True, gc=False, array_like=True):
     receipt_number: str
     business_time: int
     currency: str
-    lines: Sequence[Line]
+    # Its Lines as the journal keeps them: only who looks at them reads them.
+    lines_json: str
     # Points that a part of it is paid with.
     tender_points: int = 0
 
+    @property
+    def lines(self) -> list[Line]:
+        """Read anew each time."""
+        return lines_from_json(self.lines_json)
 
-_encode_lines = msgspec.json.Encoder().encode
+
+# What says in a line's JSON what is sold: before quantity and amount, and behind them.
+ProductJson: TypeAlias = tuple[str, str]
+# What says the rest of a line: quantity and amount, and what stands at its end.
+AmountsJson: TypeAlias = tuple[str, str]
+
+_encode = msgspec.json.Encoder().encode
 _decode_lines = msgspec.json.Decoder(list[Line]).decode
 
 
 def lines_json(lines: Sequence[Line]) -> str:
-    return _encode_lines(lines).decode()
+    return _encode(lines).decode()
+
+
+def product_json(sku: str, description: str, category_path: Sequence[str]) -> ProductJson:
+    said = f",{_encode(description).decode()},{_encode(category_path).decode()},"
+    return f"[{_encode(sku).decode()},", said
+
+
+def amounts_json(line: Line) -> AmountsJson:
+    end = f"{_encode(line.tags).decode()},{line.tax},{line.discount},{line.nature}]"
+    return f"{line.quantity},{line.amount}", end
 
 
 def lines_from_json(text: str | bytes) -> list[Line]:

@@ -73,7 +73,6 @@ class RecordSale(
     request_id: str
     body_hash: str
     sale: Sale
-    lines_json: str
     card_state: int
     unknown_card: bool
 

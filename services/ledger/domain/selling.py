@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from services.ledger.domain import refusals
-from services.ledger.domain.basket import NumberedLine, Sale
+from services.ledger.domain.basket import Line, NumberedLine, Sale
 from services.ledger.domain.circumstances import Circumstances, check_time
 from services.ledger.domain.documents import (
     Account,
@@ -49,8 +49,10 @@ def record_sale(
     earning = circumstances.rules.earning_at(sale.business_time, sale.currency)
     member = not command.unknown_card
     standing = circumstances.tiers.standing(tiers, sale.business_time, member=member)
-    tender, burned = take_tender(sale, wallet, earning.policy, known=member)
-    grants = grants_of(sale, tender, earning, standing)
+    lines = sale.lines
+    amount = sum([line.amount for line in lines])
+    tender, burned = take_tender(sale, wallet, earning.policy, due=amount, known=member)
+    grants = grants_of(sale, lines, tender, earning, standing)
     document_id = circumstances.next_id()
     lived = term(earning.policy.life, sale.business_time, wallet.enrol_day)
     entries = [burned_entry(tender.points)] if tender is not None else []
@@ -65,12 +67,9 @@ def record_sale(
         sale.business_time,
         Balance(wallet.available, wallet.pending, wallet.qualifying, wallet.lifetime, wallet.held),
         wallet.next_sequence(),
-        sale.store,
-        sale.terminal,
-        sale.receipt_number,
-        sale.currency,
-        command.lines_json,
-        sum([line.amount for line in sale.lines]),
+        *(sale.store, sale.terminal, sale.receipt_number, sale.currency),
+        sale.lines_json,
+        amount,
         flags_of(command, duplicate=duplicate),
         policy_version=earning.policy.version,
         entries=entries,
@@ -84,14 +83,18 @@ def record_sale(
 
 
 def grants_of(
-    sale: Sale, tender: Tender | None, earning: Earning, standing: Standing
+    sale: Sale,
+    lines: Sequence[Line],
+    tender: Tender | None,
+    earning: Earning,
+    standing: Standing,
 ) -> list[Grant]:
-    """What a basket earns on what was not paid with points."""
-    lines: Iterable[NumberedLine] = enumerate(sale.lines, 1)
+    """What a basket of lines earns on what was not paid with points."""
+    numbered: Iterable[NumberedLine] = enumerate(lines, 1)
     if tender is not None:
-        lines = earning_lines(lines, tender.amount, earning.policy)
+        numbered = earning_lines(numbered, tender.amount, earning.policy)
     return earning.earn(
-        lines, store=sale.store, business_time=sale.business_time, standing=standing
+        numbered, store=sale.store, business_time=sale.business_time, standing=standing
     )
 
 
@@ -158,5 +161,5 @@ def quote(
     unknown_card: bool,
 ) -> Document:
     """The document a sale would become. Refuses what record_sale refuses."""
-    command = RecordSale(wallet.wallet_id, "", "", sale, "", card_state, unknown_card)
+    command = RecordSale(wallet.wallet_id, "", "", sale, card_state, unknown_card)
     return record_sale(command, wallet, circumstances, tiers=tiers, duplicate=False)

@@ -19,10 +19,12 @@ BURNED = 1
 
 
 def take_tender(
-    sale: Sale, wallet: WalletState, policy: Policy, *, known: bool
+    sale: Sale, wallet: WalletState, policy: Policy, *, due: int, known: bool
 ) -> tuple[Tender | None, list[LotUse]]:
-    """Burn the points a sale is paid with. Refuses: PointsNotTaken, MemberNeeded, TenderUneven,
-    TenderExceedsSale, InsufficientPoints, MemberBlocked.
+    """Burn the points a sale is paid with; due is what its lines amount to.
+
+    Refuses: PointsNotTaken, MemberNeeded, TenderUneven, TenderExceedsSale, InsufficientPoints,
+    MemberBlocked.
     """
     if not sale.tender_points:
         return None, []
@@ -40,7 +42,6 @@ def take_tender(
         # Nothing at all is still refused.
         points = min(points, there) or points
     amount = worth(redemption, points)
-    due = sum(line.amount for line in sale.lines)
     if amount > due:
         raise refusals.TenderExceedsSale(
             f"the points are worth {amount}, the basket {due}", worth=str(amount), due=str(due)

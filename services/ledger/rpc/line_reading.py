@@ -5,14 +5,18 @@ names a line's product first and then its amounts, and what is the concatenation
 their merger: both halves are checked and read once, and remembered by their bytes.
 """
 
-import sys
 from collections.abc import Sequence
 from typing import TypeAlias, TypeVar
 
 from google.protobuf.message import DecodeError
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 
-from services.ledger.domain.basket import Line
+from services.ledger.domain.basket import (
+    AmountsJson,
+    ProductJson,
+    amounts_json,
+    product_json,
+)
 from services.ledger.rpc import messages
 from services.plumbing.errors import Invalid
 from services.plumbing.validation import Validation
@@ -36,10 +40,8 @@ _ONE_BYTE = 0x80
 _SHORTEST = 2
 _SOME_PRODUCT = pos.Line(sku="some").SerializeToString()
 
-# What is sold: its bytes, then sku, description, category path.
-_Product: TypeAlias = tuple[bytes, str, str, tuple[str, ...]]
-# How much of it: quantity and amount, then tags, tax, discount and nature.
-_Amounts: TypeAlias = tuple[int, int, tuple[str, ...], int, int, int]
+# What is sold: its bytes, and what the journal keeps of it.
+_Product: TypeAlias = tuple[bytes, ProductJson]
 Half = TypeVar("Half")
 
 
@@ -53,10 +55,12 @@ class LineReader:
         self._products: dict[bytes, _Product] = {}
         # The product that a sku was last the name of, by how a line begins with the sku.
         self._latest: dict[bytes, _Product] = {}
-        self._amounts: dict[bytes, _Amounts] = {}
+        self._amounts: dict[bytes, AmountsJson] = {}
 
-    def read(self, lines: Sequence[bytes]) -> list[Line] | None:
-        """The lines of a basket; None where one breaks a rule or is not written as usual."""
+    def read(self, lines: Sequence[bytes]) -> str | None:
+        """The lines of a basket as the journal keeps them; None where one breaks a rule or is not
+        written as usual.
+        """
         latest, amounts = self._latest, self._amounts
         found = []
         for line in lines:
@@ -70,14 +74,12 @@ class LineReader:
                 if halves is None:
                     return None
                 product, counted = halves
-            _, sku, description, path = product
-            quantity, amount, tags, tax, discount, nature = counted
-            found.append(
-                Line(sku, quantity, amount, description, path, tags, tax, discount, nature)
-            )
-        return found
+            _, (before, behind) = product
+            counts, end = counted
+            found.append(f"{before}{counts}{behind}{end}")
+        return f"[{','.join(found)}]"
 
-    def _learn(self, line: bytes) -> tuple[_Product, _Amounts] | None:
+    def _learn(self, line: bytes) -> tuple[_Product, AmountsJson] | None:
         # The product ends here, as far as it stands first and its texts are short.
         end, last = 0, len(line) - 1
         while end < last and line[end] in _PRODUCT and (length := line[end + 1]) < _ONE_BYTE:
@@ -94,10 +96,10 @@ class LineReader:
         message = self._checked(half)
         if message is None:
             return None
-        path = tuple(map(sys.intern, message.category_path))
-        return _remember(self._products, half, (half, message.sku, message.description, path))
+        sold = product_json(message.sku, message.description, tuple(message.category_path))
+        return _remember(self._products, half, (half, sold))
 
-    def _learn_amounts(self, half: bytes) -> _Amounts | None:
+    def _learn_amounts(self, half: bytes) -> AmountsJson | None:
         message = self._checked(_SOME_PRODUCT + half)
         # What names the product anew or says anything twice is no half of its own.
         if message is None or message.SerializeToString() != _SOME_PRODUCT + half:
@@ -105,8 +107,7 @@ class LineReader:
         read = messages.read_line(message)
         if read.description or read.category_path or read.tax > read.amount:
             return None
-        counted = read.quantity, read.amount, read.tags, read.tax, read.discount, read.nature
-        return _remember(self._amounts, half, counted)
+        return _remember(self._amounts, half, amounts_json(read))
 
     def _checked(self, line: bytes) -> pos.Line | None:
         try:

@@ -9,7 +9,7 @@ from loyalty.ledger.v1 import ledger_pb2
 from loyalty.ledger.v1 import point_of_sale_pb2 as pos
 
 from services.ledger.answers import REDEMPTION, fill_balance, point_kind, sale_name, write_flags
-from services.ledger.domain.basket import MICROS_PER_SECOND, Line, Sale, lines_from_json
+from services.ledger.domain.basket import MICROS_PER_SECOND, Line, Sale, lines_from_json, lines_json
 from services.ledger.domain.documents import Balance, Document, DocumentType, Entry
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.receipt import explanation
@@ -78,7 +78,7 @@ def read_sale(message: pos.Sale | sale_wire.Sale, lines: Sequence[Line]) -> Sale
         message.receipt_number,
         micros(message.business_time),
         message.currency_code,
-        lines,
+        lines_json(lines),
         message.tender_points,
     )
 

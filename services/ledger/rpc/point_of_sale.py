@@ -16,7 +16,6 @@ from services.ledger.answers import (
 )
 from services.ledger.card_cache import CardCache
 from services.ledger.card_lookups import CardLookups
-from services.ledger.domain.basket import lines_json
 from services.ledger.domain.card_token import refuse_raw_card_number
 from services.ledger.domain.documents import (
     Document,
@@ -228,7 +227,6 @@ def fill_taken_back(
 
 def sale_command(asked: AskedSale, card: Card) -> RecordSale:
     sale = asked.sale
-    lines = lines_json(sale.lines)
     body = names.body_hash(
         "sale",
         asked.card_token,
@@ -237,7 +235,7 @@ def sale_command(asked: AskedSale, card: Card) -> RecordSale:
         sale.receipt_number,
         str(sale.business_time),
         sale.currency,
-        lines,
+        sale.lines_json,
         *([str(sale.tender_points)] if sale.tender_points else []),
     )
     return RecordSale(
@@ -245,7 +243,6 @@ def sale_command(asked: AskedSale, card: Card) -> RecordSale:
         asked.request_id.lower(),
         body,
         sale,
-        lines,
         card.state,
         not card.known,
     )
