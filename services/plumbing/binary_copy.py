@@ -5,11 +5,16 @@ https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-BINARY-FORMAT
 """
 
 import struct
+from collections.abc import Iterable
 from functools import lru_cache
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _INT4_TYPE = 23
+# Of a type that is a database's own the server takes any number for its own.
+_RECORD_TYPE = 2249
+_array_head = struct.Struct("!iiiiii").pack
+_EMPTY_ARRAY = struct.pack("!iiii", 12, 0, 0, _RECORD_TYPE)
 _length = struct.Struct("!i").pack
 _read_length = struct.Struct("!i").unpack_from
 _count = struct.Struct("!h").unpack_from
@@ -44,6 +49,19 @@ def int_array(values: tuple[int, ...]) -> bytes:
     elements = b"".join([struct.pack("!ii", 4, value) for value in values])
     body = struct.pack("!iii", bool(values), 0, _INT4_TYPE) + dimensions + elements
     return _length(len(body)) + body
+
+
+def record_array(count: int, parts: Iterable[bytes]) -> bytes:
+    """A value that is an array of a composite type, or of a domain over one; parts come to its
+    records, one after the other.
+
+    A record is its length in bytes and a count of its fields; then, for each, its type, its width
+    and its value.
+    """
+    if not count:
+        return _EMPTY_ARRAY
+    records = b"".join(parts)
+    return _array_head(len(records) + 20, 1, 0, _RECORD_TYPE, count, 1) + records
 
 
 def values(rows: bytes) -> list[bytes | None]:

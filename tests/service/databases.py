@@ -2,9 +2,13 @@
 
 import importlib
 import uuid
+from pathlib import Path
 
+import alembic.command
+import alembic.config
 from sqlalchemy import make_url
 
+from services.plumbing.database import engine
 from services.plumbing.embedded_postgres import PostgresServer
 from services.plumbing.migrations import migrate
 from tests.disk import execute
@@ -62,3 +66,16 @@ class Databases:
 
     def _execute(self, statement: str) -> None:
         execute(self._postgres.url_of("postgres"), statement)
+
+
+def upgrade(url: str, migrations: Path, revision: str, **options: object) -> None:
+    """Bring a database to an earlier version than the newest; options as `migrate` takes them."""
+    configuration = alembic.config.Config()
+    configuration.set_main_option("script_location", str(migrations))
+    configuration.attributes.update(options)
+    database = engine(url, pool_size=1)
+    with database.connect() as connection:
+        configuration.attributes["connection"] = connection
+        alembic.command.upgrade(configuration, revision)
+        connection.commit()
+    database.dispose()

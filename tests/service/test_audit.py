@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from services.cli.audit import run_audit
 from services.ledger.domain.audit import CHECKS, PROBLEMS_NAMED_MAX
@@ -17,7 +18,6 @@ DEBITS = "debits_equal_credits"
 BALANCES = "balances_equal_lots_and_entries"
 SEQUENCE = "documents_in_sequence"
 LOTS = "lots_add_up"
-BELONGING = "entries_have_documents"
 RECOMPUTE = "entries_recompute"
 FORGIVEN = "forgiven_made_good"
 REQUESTS = "requests_applied_once"
@@ -39,7 +39,6 @@ def test_books_that_tills_wrote_are_right(ledger_with_history: str) -> None:
         # Thirty documents, three of them refused, and the wallets.
         SEQUENCE: 35,
         LOTS: 34,
-        BELONGING: 53,
         RECOMPUTE: 27,
         # The wallet of which a return forgave points, and its documents.
         FORGIVEN: 7,
@@ -81,7 +80,7 @@ def test_books_are_right_at_any_moment_while_tills_go_on(database: Callable[[str
     tills.close()
     source.dispose()
     assert [problems_of(report.checks) for report in reports] == [{}] * 5
-    documents = [report.checks[5].checked for report in reports]
+    documents = [report.checks[4].checked for report in reports]
     assert documents == sorted(documents)
     assert documents[-1] > documents[0]
 
@@ -136,9 +135,7 @@ def test_use_of_a_lot_that_its_entry_does_not_cover_is_named(audit_after: Audit)
 
 
 def test_entry_with_other_points_is_named_by_everything_it_touches(audit_after: Audit) -> None:
-    found = audit_after(
-        "UPDATE ledger_01.entries SET points = 16 WHERE document_id = 7 AND ordinal = 1"
-    )
+    found = audit_after("UPDATE ledger_01.journal SET entries[1].points = 16 WHERE document_id = 7")
     assert found == {
         DEBITS: ["shard 1, batch 6: issuance gave 15 redeemable points, wallets got 16"],
         BALANCES: [
@@ -169,43 +166,43 @@ def test_entry_with_other_points_is_named_by_everything_it_touches(audit_after: 
     }
 
 
-def test_points_moved_from_one_wallet_to_another_are_found(audit_after: Audit) -> None:
-    """The sums of the account stay as they were."""
-    found = audit_after(
-        "UPDATE ledger_01.entries SET wallet_id = 1 WHERE document_id = 7 AND ordinal = 2"
-    )
-    assert found == {
-        BALANCES: [
-            "wallet 1: it has 16 qualifying points, its entries sum to 31",
-            "wallet 3: it has 15 qualifying points, its entries sum to 0",
-        ],
-        BELONGING: ["wallet 1, entry 7-2: its document is of wallet 3"],
-    }
+def test_entry_that_is_gone_is_named_by_everything_it_touches(audit_after: Audit) -> None:
+    found = audit_after("UPDATE ledger_01.journal SET entries = entries[1:1] WHERE document_id = 7")
+    assert found[DEBITS] == [
+        "shard 1, batch 6: issuance gave 15 qualifying points, wallets got 0",
+    ]
+    assert found[BATCHES] == ["shard 1, batch 6: it counts 2 entries, the journal 1"]
+    assert set(found) == {DEBITS, BALANCES, SEQUENCE, RECOMPUTE, BATCHES, OUTBOX}
 
 
 def test_entry_of_a_refused_document_is_named(audit_after: Audit) -> None:
+    """The sums of the wallet and of the account stay as they were."""
     found = audit_after(
-        "UPDATE ledger_01.entries SET document_id = 6, ordinal = 1"
-        " WHERE document_id = 7 AND ordinal = 2"
+        "UPDATE ledger_01.journal refused SET entries = posted.entries"
+        " FROM ledger_01.journal posted"
+        " WHERE refused.document_id = 6 AND posted.document_id = 7;"
+        "UPDATE ledger_01.journal SET entries = '{}' WHERE document_id = 7"
     )
-    assert found[BELONGING] == ["wallet 3, entry 6-1: its document was refused"]
-    assert set(found) == {BELONGING, SEQUENCE, RECOMPUTE, OUTBOX}
+    assert "wallet 3, document 6: it was refused and has entries" in found[SEQUENCE]
+    assert set(found) == {SEQUENCE, LOTS, RECOMPUTE, OUTBOX}
 
 
-def test_entry_without_a_document_is_named(audit_after: Audit) -> None:
+def test_document_that_is_gone_is_named(audit_after: Audit) -> None:
     found = audit_after("DELETE FROM ledger_01.journal WHERE document_id = 7")
     assert found == {
         DEBITS: [
             "shard 1, batch 6: issuance gave 15 redeemable points, wallets got 0",
             "shard 1, batch 6: issuance gave 15 qualifying points, wallets got 0",
-            "shard 1, batch unknown: issuance gave 0 redeemable points, wallets got 15",
-            "shard 1, batch unknown: issuance gave 0 qualifying points, wallets got 15",
+        ],
+        BALANCES: [
+            (
+                "wallet 3: it holds 15 points, its entries sum to 0;"
+                " it has 15 qualifying points, its entries sum to 0;"
+                " its lifetime points are 15, by its entries 0"
+            )
         ],
         SEQUENCE: ["wallet 3: its sequence is 2, its documents are 1"],
-        BELONGING: [
-            "wallet 3, entry 7-1: its document is not in the journal",
-            "wallet 3, entry 7-2: its document is not in the journal",
-        ],
+        LOTS: ["wallet 3, lot 7-1: it opened with 15, its entry gave 0"],
         BATCHES: [
             (
                 "shard 1, batch 6: it counts 1 documents, the journal 0;"
@@ -214,6 +211,15 @@ def test_entry_without_a_document_is_named(audit_after: Audit) -> None:
         ],
         OUTBOX: ["shard 1, batch , event 01-7: it announces nothing that was posted"],
     }
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["(0,1,1,1,1,base,{1})", "(1,1,1,3,1,base,{1})", "(1,1,1,1,6,base,{1})", "(1,1,1,1,1,base,)"],
+)
+def test_entry_that_none_can_be_is_refused_by_the_database(audit_after: Audit, entry: str) -> None:
+    with pytest.raises(IntegrityError, match="posted_entry"):
+        audit_after(f"UPDATE ledger_01.journal SET entries = '{{\"{entry}\"}}'")
 
 
 @pytest.mark.parametrize(

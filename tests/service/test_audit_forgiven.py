@@ -9,12 +9,10 @@ from services.ledger.domain.documents import Origin
 from services.ledger.domain.policy import Clawback
 from services.ledger.main import MIGRATIONS
 from services.plumbing.database import engine, transaction
-from services.plumbing.migrations import migrate
-from tests.service.databases import Databases
+from tests.service.databases import Databases, upgrade
 from tests.service.ledger_history import (
     DAY,
     NOON,
-    SHARDS,
     Audit,
     Problems,
     Spender,
@@ -93,7 +91,7 @@ def test_what_is_kept_of_forgiven_points_is_compared(
 
 
 def test_points_that_came_back_and_made_nothing_good_are_named(audit: Audit) -> None:
-    found: Problems = audit("DELETE FROM ledger_00.entries WHERE document_id = 7")
+    found: Problems = audit("UPDATE ledger_00.journal SET entries = '{}' WHERE document_id = 7")
     assert found[FORGIVEN] == [
         "wallet 2, document 7: it made 0 forgiven points good, due were 4",
     ]
@@ -104,7 +102,7 @@ def test_points_that_came_back_and_made_nothing_good_are_named(audit: Audit) -> 
 
 
 def test_points_that_made_more_good_than_was_forgiven_are_named(audit: Audit) -> None:
-    found = audit("UPDATE ledger_00.entries SET points = -2 WHERE document_id = 6 AND ordinal = 2")
+    found = audit("UPDATE ledger_00.journal SET entries[2].points = -2 WHERE document_id = 6")
     assert found[FORGIVEN] == ["wallet 2, document 6: it made 2 forgiven points good, due were 1"]
     assert found[LOTS] == ["wallet 2, entry 6-2: it used 1 points of lots and moved -2"]
 
@@ -125,10 +123,10 @@ def test_what_returns_forgave_before_it_was_kept_is_kept(databases: Databases) -
     with transaction(source) as connection:
         kept = connection.exec_driver_sql("SELECT * FROM ledger_00.forgiven").all()
         connection.exec_driver_sql(
-            "DROP TABLE ledger_00.forgiven, ledger_01.forgiven, adjustments_alone;"
+            "DROP TABLE ledger_00.forgiven, ledger_01.forgiven;"
             "UPDATE alembic_version SET version_num = '0007'"
         )
-    migrate(url, MIGRATIONS, shards=SHARDS)
+    upgrade(url, MIGRATIONS, "0008")
     with transaction(source) as connection:
         assert connection.exec_driver_sql("SELECT * FROM ledger_00.forgiven").all() == kept
     assert [(row.wallet_id, row.points, row.points_left) for row in kept] == [(2, 6, 6)]

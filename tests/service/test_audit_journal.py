@@ -40,10 +40,7 @@ def test_refused_document_with_a_sequence_is_named(audit_after: Audit) -> None:
 
 
 def test_account_that_gave_another_number_is_named(audit_after: Audit) -> None:
-    found = audit_after(
-        "UPDATE ledger_00.account_movements SET points = points - 3"
-        " WHERE batch_id = 7 AND account = 2"
-    )
+    found = audit_after("UPDATE ledger_00.batches SET movements[1].points = 47 WHERE batch_id = 7")
     assert found == {
         DEBITS: ["shard 0, batch 7: adjustment gave 47 redeemable points, wallets got 50"]
     }
@@ -134,4 +131,10 @@ def test_batch_that_counts_otherwise_is_named(audit_after: Audit) -> None:
 
 def test_batch_that_is_gone_is_named(audit_after: Audit) -> None:
     found = audit_after("DELETE FROM ledger_01.batches WHERE batch_id = 6")
-    assert found == {BATCHES: ["shard 1, batch 6: it is not among the batches"]}
+    assert found == {
+        BATCHES: ["shard 1, batch 6: it is not among the batches"],
+        DEBITS: [
+            "shard 1, batch 6: issuance gave 0 qualifying points, wallets got 15",
+            "shard 1, batch 6: issuance gave 0 redeemable points, wallets got 15",
+        ],
+    }

@@ -174,7 +174,9 @@ def test_points_held_or_pending_that_are_not_are_named(
 
 
 def test_refund_of_more_than_was_burned_is_named(audit: Audit) -> None:
-    found = audit("UPDATE ledger_00.entries SET points = 4 WHERE rule = 'restored'")
+    found = audit(
+        "UPDATE ledger_00.journal SET entries[1].points = 4 WHERE entries[1].rule = 'restored'"
+    )
     assert found[LOTS] == [
         "wallet 2, entry 6-1: it used -1 points of lots and moved 4",
         "wallet 2, hold 4: 3 points were burned, 4 given back",

@@ -117,7 +117,8 @@ def test_points_that_were_not_taken_of_their_lots_are_named(audit: Audit) -> Non
 
 def test_an_account_that_holds_something_else_is_named(audit: Audit) -> None:
     found = audit(
-        "UPDATE ledger_01.account_movements SET points = -11 WHERE account = 5 AND points = -10"
+        "UPDATE ledger_01.batches SET movements[1].points = -11"
+        " WHERE movements[1].account = 5 AND movements[1].points = -10"
     )
     assert found[TRANSFERS] == ["account transfer: it holds 11 points, 10 are under way"]
     assert set(found) == {TRANSFERS, DEBITS}

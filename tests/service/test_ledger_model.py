@@ -229,6 +229,9 @@ class Ledger(RuleBasedStateMachine):
         for asked, answer in zip(batch, answered, strict=True):
             if isinstance(answer, Document):
                 self._documents[asked.request_id] = answer.document_id
+                # The journal keeps entries in their order, and no ordinal.
+                ordinals = [entry.ordinal for entry in answer.entries]
+                assert ordinals == list(range(1, len(ordinals) + 1))
                 if isinstance(asked, SendAsked):
                     self._parts[asked.request_id] = sent_parts(answer)
                     self._sent_at[asked.request_id] = asked.wallet, answer.sequence

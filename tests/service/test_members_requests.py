@@ -4,8 +4,6 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import alembic.command
-import alembic.config
 import pytest
 from sqlalchemy import Engine
 
@@ -15,7 +13,7 @@ from services.members.usecases.prune import prune
 from services.plumbing.database import engine, transaction
 from services.plumbing.migrations import migrate
 from tests.service.contents import contents
-from tests.service.databases import Databases
+from tests.service.databases import Databases, upgrade
 from tests.service.members_calls import Members
 from tests.service.members_together import Together
 from tests.service.refusals import refused
@@ -81,14 +79,7 @@ async def test_of_what_was_asked_about_who_is_erased_no_hash_is_left(members: Me
 def earlier_release(databases: Databases) -> Iterator[str]:
     """The URL of a database in which enrolments had a table of their own."""
     url = databases.create_empty()
-    configuration = alembic.config.Config()
-    configuration.set_main_option("script_location", str(MIGRATIONS))
-    database = engine(url, pool_size=1)
-    with database.connect() as connection:
-        configuration.attributes["connection"] = connection
-        alembic.command.upgrade(configuration, "0003")
-        connection.commit()
-    database.dispose()
+    upgrade(url, MIGRATIONS, "0003")
     yield url
     databases.drop(url)
 

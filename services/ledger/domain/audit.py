@@ -12,7 +12,6 @@ DEBITS_EQUAL_CREDITS = "debits_equal_credits"
 BALANCES_AGREE = "balances_equal_lots_and_entries"
 DOCUMENTS_IN_SEQUENCE = "documents_in_sequence"
 LOTS_ADD_UP = "lots_add_up"
-ENTRIES_HAVE_DOCUMENTS = "entries_have_documents"
 ENTRIES_RECOMPUTE = "entries_recompute"
 FORGIVEN_MADE_GOOD = "forgiven_made_good"
 REQUESTS_APPLIED_ONCE = "requests_applied_once"
@@ -28,7 +27,6 @@ CHECKS = {
     BALANCES_AGREE: "every wallet holds what its lots hold and what its entries sum to",
     DOCUMENTS_IN_SEQUENCE: "a wallet's documents have no gap, each balance continues the last",
     LOTS_ADD_UP: "every lot is what one entry opened it with, less what was used",
-    ENTRIES_HAVE_DOCUMENTS: "every entry belongs to a document that was not refused",
     ENTRIES_RECOMPUTE: "every entry follows from its sale and the policy version in force",
     FORGIVEN_MADE_GOOD: "points that come back make good what returns forgave since they left",
     REQUESTS_APPLIED_ONCE: "no wallet has a request twice, refused ones included",

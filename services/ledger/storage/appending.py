@@ -10,7 +10,6 @@ for every row.
 
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 
 import msgspec
@@ -18,7 +17,7 @@ import msgspec
 from services.ledger.domain.documents import Document, DocumentType
 from services.ledger.domain.lots import Lot, LotId
 from services.ledger.domain.wallet import WalletState
-from services.ledger.storage import forgiven, holds
+from services.ledger.storage import entries, forgiven, holds
 from services.ledger.storage.posting import MICROS
 from services.plumbing import outbox
 from services.plumbing.batch_session import BatchTransaction, Rows
@@ -26,7 +25,6 @@ from services.plumbing.binary_copy import (
     EPOCH_MICROS,
     NULL,
     fixed_columns,
-    int_array,
     repeated_text,
     text,
 )
@@ -34,20 +32,15 @@ from services.plumbing.database import array
 from services.plumbing.outbox import Event
 from services.plumbing.prepared import Statement
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SALE = DocumentType.SALE
 
 JOURNAL = (
     "document_id, wallet_id, batch_id, original_id, amount, points_forgiven, available, pending,"
     " qualifying, lifetime, held, sequence, business_time, post_time, request_id, body_hash,"
     " policy_version, rule_set_version, type, flags, store, terminal, receipt_number, currency,"
-    " actor, reason, tier, tier_multiplier, tender, refusal, lines"
+    " actor, reason, tier, tier_multiplier, tender, refusal, lines, entries"
 )
 JOURNAL_FIXED = fixed_columns("qqqqqqqqqqqqqquuiihh")
-ENTRIES = (
-    "document_id, wallet_id, points, basis, policy_version, ordinal, kind, account, rule, lines"
-)
-ENTRIES_FIXED = fixed_columns("qqqqihhh")
 LOTS = (
     "wallet_id, document_id, points, remaining, held, earn_time, ordinal, inactive_months,"
     " available_time, expire_time, pending"
@@ -55,17 +48,13 @@ LOTS = (
 LOTS_FIXED = fixed_columns("qqqqqqhh")
 LOT_USES = "document_id, wallet_id, lot_document_id, points, ordinal, lot_ordinal"
 LOT_USES_FIXED = fixed_columns("qqqqhh")
-JOURNAL_COLUMNS, ENTRIES_COLUMNS, LOTS_COLUMNS, LOT_USES_COLUMNS = (
-    len(columns.split(",")) for columns in (JOURNAL, ENTRIES, LOTS, LOT_USES)
+BATCHES = "batch_id, post_time, documents, entries, latest_sale_time, movements"
+BATCHES_FIXED = fixed_columns("qqii")
+JOURNAL_COLUMNS, LOTS_COLUMNS, LOT_USES_COLUMNS, BATCHES_COLUMNS = (
+    len(columns.split(",")) for columns in (JOURNAL, LOTS, LOT_USES, BATCHES)
 )
 TIME = struct.Struct("!iq")
 TRUE, FALSE = b"\0\0\0\1\1", b"\0\0\0\1\0"
-
-
-@lru_cache(maxsize=4_096)
-def timestamp(micros: int) -> str:
-    """Microseconds since 1970 as PostgreSQL reads a time, exactly."""
-    return (_EPOCH + timedelta(microseconds=micros)).isoformat()
 
 
 def append(
@@ -85,8 +74,7 @@ def append(
     batch_id = documents[0].document_id
     posted = [document for document in documents if not document.refused]
     _write_wallets(batch, schema, posted, wallets)
-    _write_accounts(batch, schema, posted, batch_id)
-    _write_batch(batch, schema, posted, batch_id, post_time)
+    batch.add(Rows(f"{schema}.batches ({BATCHES})", _batch_row(posted, batch_id, post_time), 1))
     batch.start()
     holds.write_changed(batch, schema, wallets)
     forgiven.write_changed(batch, schema, wallets)
@@ -110,8 +98,6 @@ def _moved(
     schema: str, documents: Sequence[Document], opened: Mapping[LotId, Lot]
 ) -> Iterator[Rows]:
     """What documents did to points; lots before what refers to them."""
-    count = sum([len(document.entries) for document in documents])
-    yield Rows(f"{schema}.entries ({ENTRIES})", _entries(documents), count)
     count = sum([len(document.lots) for document in documents])
     yield Rows(f"{schema}.lots ({LOTS})", _lots(documents, opened), count)
     count = sum([len(document.lot_uses) for document in documents])
@@ -144,21 +130,7 @@ def _journal(documents: Sequence[Document], batch_id: int, post_time: int) -> by
         rows += NULL if d.tender is None else text(msgspec.json.encode(d.tender).decode())
         rows += text(d.refusal) if d.refusal else NULL
         rows += text(d.lines_json)
-    return bytes(rows)
-
-
-def _entries(documents: Sequence[Document]) -> bytes:
-    pack, count = ENTRIES_FIXED.pack, ENTRIES_COLUMNS
-    rows = bytearray()
-    for d in documents:
-        for e in d.entries:
-            rows += pack(
-                count,
-                *(8, d.document_id, 8, d.wallet_id, 8, e.points, 8, e.basis, 4, e.policy_version),
-                *(2, e.ordinal, 2, e.kind._value_, 2, e.account._value_),
-            )
-            rows += repeated_text(e.rule)
-            rows += int_array(e.lines)
+        rows += entries.written(d.entries)
     return bytes(rows)
 
 
@@ -301,55 +273,18 @@ def _standing(wallet: WalletState) -> tuple[int | None, ...]:
     )
 
 
-@cache
-def moving(schema: str) -> Statement:
-    return Statement(
-        f"move_accounts_{schema}",
-        "bigint, smallint[], smallint[], bigint[]",
-        f"""
-        INSERT INTO {schema}.account_movements (batch_id, account, kind, points)
-        SELECT $1, * FROM unnest($2, $3, $4)""",
-    )
-
-
-def _write_accounts(
-    batch: BatchTransaction, schema: str, documents: Sequence[Document], batch_id: int
-) -> None:
-    """The other side of all entries, summed: appended, never locked."""
+def _batch_row(documents: Sequence[Document], batch_id: int, post_time: int) -> bytes:
+    """The batch itself, with the other side of all entries, summed: appended, never locked."""
     sums: dict[tuple[int, int], int] = {}
+    count = 0
     for document in documents:
         for entry in document.entries:
             key = (entry.account._value_, entry.kind._value_)
             sums[key] = sums.get(key, 0) + entry.points
-    if sums:
-        accounts, kinds = zip(*sums, strict=True)
-        batch.later(moving(schema), batch_id, array(accounts), array(kinds), array(sums.values()))
-
-
-@cache
-def counting(schema: str) -> Statement:
-    return Statement(
-        f"count_batch_{schema}",
-        "bigint, timestamptz, timestamptz, integer, integer",
-        f"""
-        INSERT INTO {schema}.batches (batch_id, post_time, latest_sale_time, documents, entries)
-        VALUES ($1, $2, $3, $4, $5)""",
-    )
-
-
-def _write_batch(
-    batch: BatchTransaction,
-    schema: str,
-    documents: Sequence[Document],
-    batch_id: int,
-    post_time: int,
-) -> None:
+            count += 1
     sale_times = [d.business_time for d in documents if d.type is SALE]
-    batch.later(
-        counting(schema),
-        batch_id,
-        timestamp(post_time),
-        timestamp(max(sale_times)) if sale_times else None,
-        len(documents),
-        sum([len(d.entries) for d in documents]),
+    fixed = BATCHES_FIXED.pack(
+        BATCHES_COLUMNS,
+        *(8, batch_id, 8, post_time - EPOCH_MICROS, 4, len(documents), 4, count),
     )
+    return fixed + _times(max(sale_times, default=None)) + entries.movements_written(sums)

@@ -48,8 +48,7 @@ DOCUMENTS = f"""
                sum(points) FILTER (WHERE account = {Account.ISSUANCE.value} AND points > 0)::bigint
                    AS given_anew,
                -sum(points) FILTER (WHERE {IS_MADE_GOOD})::bigint AS made_good
-        FROM {{schema}}.entries
-        WHERE document_id = j.document_id AND kind = {PointKind.REDEEMABLE.value}) e
+        FROM unnest(j.entries) WHERE kind = {PointKind.REDEEMABLE.value}) e
     WHERE j.refusal IS NULL
     ORDER BY j.wallet_id, j.sequence"""
 

@@ -14,10 +14,11 @@ from services.ledger.domain.audit import AnnouncedDocument, CheckResult
 from services.ledger.domain.basket import lines_from_json
 from services.ledger.domain.documents import Balance, Document, DocumentType, Original
 from services.ledger.domain.standing import Standing
+from services.ledger.storage import entries
 from services.ledger.storage.audit_sums import compare
 from services.ledger.storage.journal import AS_MICROS, read_tender
 from services.ledger.storage.shards import schema as schema_of
-from services.ledger.storage.streams import ENTRIES_BY_DOCUMENT, read_entries, stream
+from services.ledger.storage.streams import stream
 
 _documents_from_json = msgspec.json.Decoder(list[AnnouncedDocument]).decode
 
@@ -26,18 +27,17 @@ NO_BALANCE = Balance()
 _COLUMNS = f"""
     j.document_id, j.wallet_id, j.type, {AS_MICROS.format("j.business_time")}, j.store, j.currency,
     j.lines::text, j.amount, j.original_id, j.policy_version, j.points_forgiven, j.actor,
-    j.reason, j.tier, j.tier_multiplier, j.rule_set_version, j.tender::text"""
+    j.reason, j.tier, j.tier_multiplier, j.rule_set_version, j.tender::text, {entries.ENTRIES}"""
+_COLUMN_COUNT = 18
 
 RETURNS = f"({DocumentType.RETURN.value}, {DocumentType.VOID.value})"
 
 
 def sales_and_adjustments(connection: Connection, schema: str) -> Iterator[Document]:
     """Every posted document that stands for itself, in the order of their ids."""
-    entries = ENTRIES_BY_DOCUMENT.format(schema=schema)
     for row in stream(
         connection,
-        f"SELECT {_COLUMNS}, e.entries FROM {schema}.journal j"
-        f" LEFT JOIN ({entries}) e USING (document_id)"
+        f"SELECT {_COLUMNS} FROM {schema}.journal j"
         f" WHERE j.refusal IS NULL AND j.type NOT IN {RETURNS} ORDER BY j.document_id",
     ):
         yield _read_document(row)
@@ -45,27 +45,25 @@ def sales_and_adjustments(connection: Connection, schema: str) -> Iterator[Docum
 
 def returns(connection: Connection, schema: str) -> Iterator[tuple[Document, Original | None]]:
     """Every return and void, sale by sale and in sequence, with its sale as it was sold."""
-    entries = ENTRIES_BY_DOCUMENT.format(schema=schema)
     for row in stream(
         connection,
         f"""
         SELECT {_COLUMNS}, s.document_id, s.store, s.terminal, s.receipt_number,
                {AS_MICROS.format("s.business_time")}, s.currency, s.policy_version, s.lines::text,
-               s.tier, s.tier_multiplier, s.rule_set_version, s.tender::text, e.entries
+               s.tier, s.tier_multiplier, s.rule_set_version, s.tender::text
         FROM {schema}.journal j
         LEFT JOIN (
             SELECT * FROM {schema}.journal
             WHERE type = {DocumentType.SALE.value} AND refusal IS NULL) s
           ON s.document_id = j.original_id AND s.wallet_id = j.wallet_id
              AND s.sequence < j.sequence
-        LEFT JOIN ({entries}) e ON e.document_id = j.document_id
         WHERE j.refusal IS NULL AND j.type IN {RETURNS} ORDER BY j.original_id, j.sequence""",
     ):
-        yield _read_document(row), _read_sale(row[-13:-1])
+        yield _read_document(row), _read_sale(row[_COLUMN_COUNT:])
 
 
 def _read_document(row: Sequence[Any]) -> Document:
-    """A document of _COLUMNS, with the entries that stand last."""
+    """A document of _COLUMNS."""
     return Document(
         document_id=row[0],
         wallet_id=row[1],
@@ -85,7 +83,7 @@ def _read_document(row: Sequence[Any]) -> Document:
         reason=row[12],
         standing=Standing(*row[13:16]),
         tender=read_tender(row[16]),
-        entries=read_entries(row[-1]),
+        entries=entries.read(row[17]),
     )
 
 
@@ -187,13 +185,13 @@ def announced_batches(
             SELECT j.batch_id, json_agg(json_build_array(
                        j.document_id, j.wallet_id, j.type,
                        {AS_MICROS.format("j.business_time")}, j.store, j.amount, j.original_id,
-                       j.currency, coalesce(e.entries, '[]'::json)))::text AS documents
+                       j.currency, e.entries))::text AS documents
             FROM {schema}.journal j
-            LEFT JOIN (
-                SELECT document_id,
-                       json_agg(json_build_array(ordinal, kind, points, rule) ORDER BY ordinal)
-                           AS entries
-                FROM {schema}.entries GROUP BY document_id) e USING (document_id)
+            CROSS JOIN LATERAL (
+                SELECT coalesce(json_agg(json_build_array(ordinal, kind, points, rule)
+                                         ORDER BY ordinal), '[]'::json) AS entries
+                FROM unnest(j.entries) WITH ORDINALITY
+                     AS e (points, basis, policy_version, kind, account, rule, lines, ordinal)) e
             WHERE j.refusal IS NULL GROUP BY j.batch_id) d ON d.batch_id = b.batch_id""",
     ):
         yield AnnouncedBatch(row[0], bytes(row[1]), _documents_from_json(row[2]))

@@ -52,7 +52,7 @@ PARTS = f"""
     LEFT JOIN public.shared_holds s USING (shared_hold_id)
     LEFT JOIN (
         SELECT j.wallet_id AS wallet, j.original_id AS burn, sum(e.points) AS given_back
-        FROM {{schema}}.journal j JOIN {{schema}}.entries e USING (document_id)
+        FROM {{schema}}.journal j CROSS JOIN LATERAL unnest(j.entries) e
         WHERE j.type = {DocumentType.REFUND.value} AND j.refusal IS NULL
           AND e.account = {Account.REDEMPTION.value}
         GROUP BY 1, 2) r ON (r.wallet, r.burn) = (p.wallet_id, p.burn_id)"""

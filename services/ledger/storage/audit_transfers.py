@@ -54,8 +54,7 @@ PARTS = f"""
 
 MOVED = f"""
     SELECT j.type, j.receipt_number AS transfer, j.wallet_id, j.business_time, j.lines::text,
-           (SELECT sum(points) FROM {{schema}}.entries e
-            WHERE e.document_id = j.document_id AND e.account = {TRANSFER}) AS points
+           (SELECT sum(points) FROM unnest(j.entries) WHERE account = {TRANSFER}) AS points
     FROM {{schema}}.journal j
     WHERE j.type IN ({SEND}, {RECEIVE}) AND j.refusal IS NULL"""
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from services.ledger.domain.documents import Balance, Document, DocumentType
+from services.ledger.storage import entries
 from services.ledger.storage.journal import AS_MICROS
-from services.ledger.storage.streams import ENTRIES_BY_DOCUMENT, read_entries, stream
+from services.ledger.storage.streams import stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,8 @@ def documents(connection: Connection, schema: str) -> Iterator[Document]:
         connection,
         f"""
         SELECT document_id, wallet_id, type, {AS_MICROS.format("business_time")}, store, terminal,
-               receipt_number, original_id, reason, entries
-        FROM {schema}.journal JOIN ({ENTRIES_BY_DOCUMENT.format(schema=schema)}) e
-             USING (document_id)
+               receipt_number, original_id, reason, {entries.ENTRIES}
+        FROM {schema}.journal j WHERE entries <> '{{}}'
         ORDER BY business_time, document_id""",
     ):
         yield Document(
@@ -70,5 +70,5 @@ def documents(connection: Connection, schema: str) -> Iterator[Document]:
             receipt_number=row[6],
             original_id=row[7],
             reason=row[8],
-            entries=read_entries(row[9]),
+            entries=entries.read(row[9]),
         )

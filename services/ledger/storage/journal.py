@@ -2,7 +2,7 @@
 statements.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,18 +11,16 @@ from sqlalchemy import Connection
 
 from services.ledger.domain.basket import lines_from_json
 from services.ledger.domain.documents import (
-    Account,
     Balance,
     Document,
     DocumentType,
-    Entry,
     Origin,
     Original,
 )
 from services.ledger.domain.lots import Tender
-from services.ledger.domain.policy import PointKind
 from services.ledger.domain.returning import TakenBack
 from services.ledger.domain.standing import Standing
+from services.ledger.storage import entries
 from services.plumbing.database import array, text_array
 from services.plumbing.pages import WHOLE_NUMBER_MAX
 
@@ -35,8 +33,8 @@ COLUMNS = f"""
     j.store, j.terminal, j.receipt_number, j.currency, j.lines::text, j.amount, j.flags,
     j.original_id, j.policy_version, j.points_forgiven, j.actor, j.reason,
     coalesce(j.refusal::text, ''), j.sequence, j.tier, j.tier_multiplier, j.rule_set_version,
-    j.held, j.tender::text, {AS_MICROS.format("j.post_time")}"""
-POST_TIME = 29
+    j.held, j.tender::text, {AS_MICROS.format("j.post_time")}, {entries.ENTRIES}"""
+POST_TIME, ENTRIES = 29, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,8 @@ class Posted:
     post_time: int
 
 
-def read_document(row: Sequence[Any], entries: Sequence[Entry]) -> Document:
+def read_document(row: Sequence[Any]) -> Document:
+    """A document of COLUMNS."""
     return Document(
         document_id=row[0],
         wallet_id=row[1],
@@ -71,38 +70,13 @@ def read_document(row: Sequence[Any], entries: Sequence[Entry]) -> Document:
         refusal=row[22],
         sequence=row[23],
         standing=Standing(*row[24:27]),
-        entries=entries,
+        entries=entries.read(row[ENTRIES]),
         tender=read_tender(row[28]),
     )
 
 
 def read_tender(text: str | None) -> Tender | None:
     return None if text is None else msgspec.json.decode(text, type=Tender)
-
-
-def entries_of(
-    connection: Connection, schema: str, document_ids: Iterable[int]
-) -> dict[int, list[Entry]]:
-    """The entries of documents, in order. Their rules' titles are not kept: see with_titles."""
-    found: dict[int, list[Entry]] = {}
-    for row in connection.exec_driver_sql(
-        "SELECT document_id, ordinal, kind, account, points, rule, policy_version, lines, basis"
-        f" FROM {schema}.entries WHERE document_id = ANY(%s::bigint[])"
-        " ORDER BY document_id, ordinal",
-        (array(document_ids),),
-    ):
-        entry = Entry(
-            row[1],
-            PointKind(row[2]),
-            Account(row[3]),
-            row[4],
-            row[5],
-            row[6],
-            tuple(row[7]),
-            row[8],
-        )
-        found.setdefault(row[0], []).append(entry)
-    return found
 
 
 def documents(
@@ -112,9 +86,8 @@ def documents(
     rows = connection.exec_driver_sql(
         f"SELECT {COLUMNS} FROM {schema}.journal j WHERE j.document_id = ANY(%s::bigint[])",
         (array(document_ids),),
-    ).fetchall()
-    entries = entries_of(connection, schema, document_ids)
-    return {r[0]: Posted(read_document(r, entries.get(r[0], [])), r[POST_TIME]) for r in rows}
+    )
+    return {row[0]: Posted(read_document(row), row[POST_TIME]) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +115,25 @@ def statement(
     limit: int,
     sales_only: bool,
 ) -> list[Posted]:
-    """Documents of wallets that were not refused, newest business time first."""
+    """Documents of wallets that were not refused, newest business time first.
+
+    What is read is made of the page's rows alone: sorted are all that the wallets have.
+    """
     time, document_id, wallet_id = before or (MICROS_MAX, 0, 0)
     rows = connection.exec_driver_sql(
         f"""
-        SELECT {COLUMNS} FROM {schema}.journal j
-        WHERE j.wallet_id = ANY(%s::bigint[]) AND j.refusal IS NULL
-          AND (j.business_time, j.document_id, j.wallet_id)
-              < (timestamptz 'epoch' + %s * interval '1 microsecond', %s, %s)
-          AND j.business_time >= coalesce(
-              timestamptz 'epoch' + %s * interval '1 microsecond', '-infinity')
-          AND j.business_time < coalesce(
-              timestamptz 'epoch' + %s * interval '1 microsecond', 'infinity')
-          AND (j.type = {DocumentType.SALE.value} OR NOT %s)
-        ORDER BY j.business_time DESC, j.document_id DESC, j.wallet_id DESC LIMIT %s""",
+        SELECT {COLUMNS} FROM (
+            SELECT * FROM {schema}.journal
+            WHERE wallet_id = ANY(%s::bigint[]) AND refusal IS NULL
+              AND (business_time, document_id, wallet_id)
+                  < (timestamptz 'epoch' + %s * interval '1 microsecond', %s, %s)
+              AND business_time >= coalesce(
+                  timestamptz 'epoch' + %s * interval '1 microsecond', '-infinity')
+              AND business_time < coalesce(
+                  timestamptz 'epoch' + %s * interval '1 microsecond', 'infinity')
+              AND (type = {DocumentType.SALE.value} OR NOT %s)
+            ORDER BY business_time DESC, document_id DESC, wallet_id DESC LIMIT %s) j
+        ORDER BY j.business_time DESC, j.document_id DESC, j.wallet_id DESC""",
         (
             array(wallet_ids),
             time,
@@ -166,9 +144,8 @@ def statement(
             sales_only,
             limit,
         ),
-    ).fetchall()
-    entries = entries_of(connection, schema, [row[0] for row in rows])
-    return [Posted(read_document(row, entries.get(row[0], [])), row[POST_TIME]) for row in rows]
+    )
+    return [Posted(read_document(row), row[POST_TIME]) for row in rows]
 
 
 # A document by its wallet and its id, which alone is a shard's own.

@@ -25,17 +25,14 @@ MOVED = f"""
            coalesce(sum(e.points) FILTER (
                WHERE j.business_time >= %(opening)s AND j.business_time < %(closing)s), 0)::bigint,
            coalesce(sum(e.points) FILTER (WHERE j.business_time >= %(closing)s), 0)::bigint
-    FROM {{schema}}.entries e JOIN {{schema}}.journal j USING (document_id)
+    FROM {{schema}}.journal j CROSS JOIN LATERAL unnest(j.entries) e
     WHERE e.kind = {REDEEMABLE} GROUP BY e.account"""
 
 # What became of points: by the other side of the entry that moved them, whatever document it is of.
 # What repays a debt has none: those points were taken back when the debt was made.
 _CAUSE = f"""
-    CASE e.account WHEN {Account.REDEMPTION.value} THEN {BURNED}
+    CASE (j.entries[{{}}.ordinal]).account WHEN {Account.REDEMPTION.value} THEN {BURNED}
         WHEN {Account.BREAKAGE.value} THEN {EXPIRED} ELSE {EARNED} END"""
-_SPENT = f"""
-    SELECT document_id, ordinal, account FROM {{schema}}.entries
-    WHERE account IN ({Account.REDEMPTION.value}, {Account.BREAKAGE.value})"""
 
 # Every lot and every use of one once, as what it did to the points outstanding. Burned points that
 # come back in a lot of their own are less burned, not more earned. Few rows are left after the
@@ -44,19 +41,17 @@ _SPENT = f"""
 LOTS = f"""
     WITH effects AS (
         SELECT l.wallet_id, l.earn_time, l.expire_time, l.inactive_months, j.business_time,
-               l.points, {_CAUSE} AS cause
+               l.points, {_CAUSE.format("l")} AS cause
         FROM {{schema}}.lots l
         JOIN {{schema}}.journal j USING (document_id)
-        LEFT JOIN ({_SPENT}) e USING (document_id, ordinal)
         WHERE j.business_time < %(closing)s
         UNION ALL
         SELECT l.wallet_id, l.earn_time, l.expire_time, l.inactive_months, j.business_time,
-               -u.points, {_CAUSE}
+               -u.points, {_CAUSE.format("u")}
         FROM {{schema}}.lot_uses u
         JOIN {{schema}}.lots l ON (l.wallet_id, l.document_id, l.ordinal)
                                   = (u.wallet_id, u.lot_document_id, u.lot_ordinal)
         JOIN {{schema}}.journal j ON j.document_id = u.document_id
-        LEFT JOIN ({_SPENT}) e ON e.document_id = u.document_id AND e.ordinal = u.ordinal
         WHERE j.business_time < %(closing)s),
     days AS (
         SELECT l.earn_time::date AS earn_day, date_trunc('month', l.business_time)::date AS used,

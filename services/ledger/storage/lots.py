@@ -98,9 +98,9 @@ def load_expired(
     for wallet_id, document_id, ordinal, points in connection.exec_driver_sql(
         f"""
         SELECT u.wallet_id, u.lot_document_id, u.lot_ordinal, sum(u.points)::bigint
-        FROM {schema}.lot_uses u JOIN {schema}.entries e USING (document_id, ordinal)
+        FROM {schema}.lot_uses u JOIN {schema}.journal j USING (document_id)
         WHERE u.wallet_id = ANY(%s::bigint[]) AND u.lot_document_id = ANY(%s::bigint[])
-          AND e.account = {Account.BREAKAGE.value}
+          AND (j.entries[u.ordinal]).account = {Account.BREAKAGE.value}
         GROUP BY 1, 2, 3""",
         (array(wallets), array(documents)),
     ):
