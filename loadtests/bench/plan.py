@@ -8,7 +8,7 @@ UNARY_IN_FLIGHT = 64
 BULK_IN_FLIGHT = 8
 REDEEM_IN_FLIGHT = 32
 # Calls per second that a first round is prepared for.
-FIRST_GUESS = {Call.ECHO: 6_000.0, Call.SALE: 4_000.0, Call.BATCH: 50.0, Call.REDEEM: 600.0}
+FIRST_GUESS = {Call.ECHO: 12_000.0, Call.SALE: 6_000.0, Call.BATCH: 80.0, Call.REDEEM: 900.0}
 
 
 @dataclass(frozen=True, slots=True)
