@@ -5,10 +5,13 @@ once, and parts that protobuf wrote be put together. See
 https://protobuf.dev/programming-guides/encoding/
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 
-_LENGTH_DELIMITED = 2
+_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
+_FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 _MORE = 0x80
+_VARINT_BYTES_MAX = 10
 
 
 def field(number: int, content: bytes) -> bytes:
@@ -29,3 +32,37 @@ def _varint(value: int) -> bytes:
         value >>= 7
     written.append(value)
     return bytes(written)
+
+
+def contents(message: bytes, number: int) -> Iterator[bytes]:
+    """What stands in the fields of a number that are messages, strings or bytes, each read when it
+    is asked for. Refuses: ValueError.
+    """
+    place = 0
+    while place < len(message):
+        key, place = _read_varint(message, place)
+        kind = key & 7
+        if kind == _VARINT:
+            _, place = _read_varint(message, place)
+            continue
+        if kind == _LENGTH_DELIMITED:
+            length, place = _read_varint(message, place)
+        elif (length := _FIXED_BYTES.get(kind, -1)) < 0:
+            raise ValueError("no message")
+        if place + length > len(message):
+            raise ValueError("a message ends too soon")
+        if key == number << 3 | _LENGTH_DELIMITED:
+            yield message[place : place + length]
+        place += length
+
+
+def _read_varint(message: bytes, place: int) -> tuple[int, int]:
+    """A number, and the place behind it."""
+    value = shift = 0
+    for byte in message[place : place + _VARINT_BYTES_MAX]:
+        value |= (byte & (_MORE - 1)) << shift
+        shift += 7
+        place += 1
+        if byte < _MORE:
+            return value, place
+    raise ValueError("a number ends too soon")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+import numpy as np
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import events_pb2 as ledger_events
@@ -13,12 +14,13 @@ from nameko.events import event_handler
 from plumbing.v1 import envelope_pb2
 from sqlalchemy import Connection
 
+from services.plumbing import wire
 from services.plumbing.inbox import gather
 from services.plumbing.reactions import Database, apply, concerned_by
 from services.tiering import events
 from services.tiering.domain.calendar import to_day
 from services.tiering.metrics import DOCUMENTS_APPLIED, MERGES_APPLIED
-from services.tiering.storage.activity import Movement
+from services.tiering.storage.activity import Movements
 from services.tiering.usecases.apply import (
     Attached,
     Enrolled,
@@ -30,25 +32,25 @@ from services.tiering.usecases.apply import (
 from services.tiering.usecases.merge import erase_member, merge_members, undo_merge
 
 MICROS_PER_DAY = 86_400_000_000
+DOCUMENTS = ledger_events.EntriesPosted.DOCUMENTS_FIELD_NUMBER
 QUALIFYING = point_of_sale_pb2.POINT_KIND_QUALIFYING
 
 
-def movement(document: ledger_events.PostedDocument) -> Movement:
-    """What a document adds to a day: a return and a void to that of the sale they are of."""
-    micros = document.original_business_time_micros or document.business_time_micros
-    points = 0
-    for entry in document.entries:
-        if entry.kind == QUALIFYING:
-            points += entry.points
-    return Movement(
-        document.wallet,
-        micros // MICROS_PER_DAY,
-        points,
-        document.amount_minor,
-        document.visits,
-        document.tier_base_points,
-        document.tier_base_points_before,
-    )
+def movements(documents: Sequence[ledger_events.PostedDocument]) -> Movements:
+    """What documents add to days: a return and a void to that of the sale they are of."""
+    rows = [
+        (
+            posted.wallet,
+            (posted.original_business_time_micros or posted.business_time_micros) // MICROS_PER_DAY,
+            sum([entry.points for entry in posted.entries if entry.kind == QUALIFYING]),
+            posted.amount_minor,
+            posted.visits,
+            posted.tier_base_points,
+            posted.tier_base_points_before,
+        )
+        for posted in documents
+    ]
+    return Movements(*np.array(rows, np.int64).T)
 
 
 def member_id_of(name: str) -> UUID:
@@ -83,15 +85,17 @@ NOT_COUNTED = frozenset(
 def counts(data: bytes) -> bool:
     """Whether an EntriesPosted tells of anything that a tier measures, or cannot be read."""
     try:
-        documents = ledger_events.EntriesPosted.FromString(data).documents
-    except DecodeError:
+        return any(
+            ledger_events.PostedDocument.FromString(posted).type not in NOT_COUNTED
+            for posted in wire.contents(data, DOCUMENTS)
+        )
+    except (DecodeError, ValueError):
         return True
-    return any(posted.type not in NOT_COUNTED for posted in documents)
 
 
 def heard(documents: Sequence[ledger_events.PostedDocument]) -> Heard:
     return Heard(
-        [movement(posted) for posted in documents],
+        movements(documents),
         max(posted.business_time_micros for posted in documents),
     )
 

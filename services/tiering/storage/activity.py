@@ -1,22 +1,35 @@
 """What members did, a row a document, and which days that changed."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from operator import itemgetter
+from typing import NamedTuple
 
-import msgspec
+import numpy as np
 from sqlalchemy import Connection
 
 from services.plumbing.database import array
 from services.plumbing.prepared import Statement
-from services.tiering.domain.columns import NEVER
+from services.tiering.domain.columns import NEVER, Booleans, Int64s
 from services.tiering.storage import changed_days
-from services.tiering.storage.changed_days import NOTHING, Insertion, Sums
-from services.tiering.storage.members import Owner
-from services.tiering.storage.slices import slice_of
+from services.tiering.storage.changed_days import SUMS, Insertion
+from services.tiering.storage.columns import Columns, can_copy, copy_in, literal
+from services.tiering.storage.members import NOBODY, Owners
+from services.tiering.storage.slices import SLICES, slice_of
 
-COLUMNS = "day, points, spend_minor, visits, base_points, base_points_before"
-TYPES = ("int", "bigint", "bigint", "int", "bigint", "bigint")
+AMOUNTS = {
+    "day": "i4",
+    "points": "i8",
+    "spend_minor": "i8",
+    "visits": "i4",
+    "base_points": "i8",
+    "base_points_before": "i8",
+}
+COLUMNS = ", ".join(AMOUNTS)
+OWN = {"slice": "i2", "member": "i4", **AMOUNTS}
+MERGED = {**OWN, "origin": "i4"}
+WAITING = {"wallet": "i8", **AMOUNTS}
+SQL_TYPES = {"i2": "smallint", "i4": "int", "i8": "bigint"}
+# To begin a COPY takes as long as to insert some rows.
+COPIED_MIN = 16
 DOCUMENTS = Statement(
     "documents_of",
     "int",
@@ -24,84 +37,82 @@ DOCUMENTS = Statement(
 )
 
 
-class Movement(msgspec.Struct, frozen=True):
-    """What one document added to a day of a wallet's owner. Points are qualifying points."""
+class Movements(NamedTuple):
+    """What documents added to days of their wallets' owners, a column each. Points are qualifying
+    points.
+    """
 
-    wallet: int
-    day: int
-    points: int
-    spend_minor: int
-    visits: int
-    base_points: int
-    base_points_before: int
-
-    def amounts(self) -> tuple[int, ...]:
-        """As the columns name them."""
-        return (
-            self.day,
-            self.points,
-            self.spend_minor,
-            self.visits,
-            self.base_points,
-            self.base_points_before,
-        )
+    wallet: Int64s
+    day: Int64s
+    points: Int64s
+    spend_minor: Int64s
+    visits: Int64s
+    base_points: Int64s
+    base_points_before: Int64s
 
 
-def _added(sums: Sums, movement: Movement) -> Sums:
-    points, spend_minor, visits = sums
-    return (
-        points + movement.points,
-        spend_minor + movement.spend_minor,
-        visits + movement.visits,
+def joined(parts: Sequence[Movements]) -> Movements:
+    return Movements(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def add(connection: Connection, movements: Movements, owners: Owners) -> None:
+    """Add movements to the members who own the wallets; those of others wait for their owner."""
+    members, origins = owners.of(movements.wallet)
+    # By slices: the database looks for the part of the table a row belongs to when it changes.
+    order = np.lexsort((movements.day, members, members % SLICES))
+    columns = {name: column[order] for name, column in movements._asdict().items()}
+    columns |= {"member": members[order], "origin": origins[order]}
+    columns["slice"] = columns["member"] % SLICES
+    is_owned, is_own = columns["member"] != NOBODY, columns["origin"] == NOBODY
+    insertions = [
+        *_insertions(connection, "activity", OWN, _only(columns, is_owned & is_own)),
+        *_insertions(connection, "activity", MERGED, _only(columns, ~is_own)),
+        *_insertions(connection, "waiting_activity", WAITING, _only(columns, ~is_owned)),
+        *changed_days.insertions(_changed(_only(columns, is_owned))),
+        _documents(movements.day),
+    ]
+    connection.exec_driver_sql(
+        ";".join(each.statement for each in insertions),
+        tuple(value for each in insertions for value in each.values),
     )
 
 
-def add(connection: Connection, movements: Sequence[Movement], owners: Mapping[int, Owner]) -> None:
-    """Add movements to the members who own the wallets; those of others wait for their owner."""
-    rows: list[tuple[object, ...]] = []
-    waiting: list[tuple[object, ...]] = []
-    changed: dict[tuple[int, int], Sums] = {}
-    for movement in movements:
-        owner = owners.get(movement.wallet)
-        if owner is None:
-            waiting.append((movement.wallet, *movement.amounts()))
-        else:
-            origin = "NULL" if owner.origin is None else owner.origin
-            rows.append((slice_of(owner.member), owner.member, origin, *movement.amounts()))
-            place = movement.day, owner.member
-            changed[place] = _added(changed.get(place, NOTHING), movement)
-    documents = Counter(movement.day for movement in movements)
-    # By slices: the database looks for the part of the table a row belongs to when it changes.
-    rows.sort(key=itemgetter(0, 1))
-    insertions = [
-        *_insertions(
-            f"activity (slice, member, origin, {COLUMNS})", ("smallint", "int", "int", *TYPES), rows
-        ),
-        *_insertions(f"waiting_activity (wallet, {COLUMNS})", ("bigint", *TYPES), waiting),
-        *changed_days.insertions(changed),
-        *_insertions(
-            "applied_documents (day, documents)", ("int", "int"), sorted(documents.items())
-        ),
-    ]
-    if insertions:
-        connection.exec_driver_sql(
-            ";".join(each.statement for each in insertions),
-            tuple(value for each in insertions for value in each.values),
-        )
+def _only(columns: Columns, chosen: Booleans) -> Columns:
+    return {name: column[chosen] for name, column in columns.items()}
+
+
+def _changed(owned: Columns) -> Columns:
+    """What rows come to by day and member."""
+    order = np.lexsort((owned["member"], owned["day"]))
+    day, member = owned["day"][order], owned["member"][order]
+    is_next = (day[1:] != day[:-1]) | (member[1:] != member[:-1])
+    begins = np.flatnonzero(np.concatenate([np.ones(min(len(day), 1), np.bool_), is_next]))
+    sums = {name: np.add.reduceat(owned[name][order], begins) for name in SUMS if len(day)}
+    return {"day": day[begins], "member": member[begins], **sums}
+
+
+def _documents(movement_days: Int64s) -> Insertion:
+    found, counts = np.unique(movement_days, return_counts=True)
+    return _insertion("applied_documents", {"day": "i4", "documents": "i4"}, [found, counts])
 
 
 def _insertions(
-    into: str, types: Sequence[str], rows: Sequence[tuple[object, ...]]
+    connection: Connection, table: str, types: Mapping[str, str], columns: Columns
 ) -> Iterator[Insertion]:
-    """What inserts rows, if there are any, into "table (a, b)". Not COPY, which a green connection
-    cannot do.
-    """
-    if rows:
-        columns = ", ".join(f"%s::{kind}[]" for kind in types)
-        yield Insertion(
-            f"INSERT INTO {into} SELECT * FROM unnest({columns})",
-            [array(column) for column in zip(*rows, strict=True)],
-        )
+    """What is left to do to insert rows, given as columns: nothing of many, which are copied."""
+    rows = len(columns["day"])
+    if rows >= COPIED_MIN and can_copy():
+        copy_in(connection, table, types, columns)
+    elif rows:
+        yield _insertion(table, types, [columns[name] for name in types])
+
+
+def _insertion(table: str, types: Mapping[str, str], columns: Sequence[Int64s]) -> Insertion:
+    values = ", ".join(f"unnest(%s::{SQL_TYPES[kind]}[])" for kind in types.values())
+    return Insertion(
+        f"INSERT INTO {table} ({', '.join(types)}) SELECT {values}",
+        [literal(column) for column in columns],
+    )
 
 
 def waiting_among(connection: Connection, wallets: Sequence[int]) -> list[int]:
@@ -114,7 +125,7 @@ def waiting_among(connection: Connection, wallets: Sequence[int]) -> list[int]:
     return list(rows.scalars())
 
 
-def claim_waiting(connection: Connection, wallet: int, owner: Owner) -> None:
+def claim_waiting(connection: Connection, wallet: int, member: int, origin: int) -> None:
     """Let what waited for a wallet's owner count for them, each in its day."""
     connection.exec_driver_sql(
         "WITH moved AS (DELETE FROM waiting_activity WHERE wallet = %(wallet)s RETURNING *),"
@@ -124,9 +135,9 @@ def claim_waiting(connection: Connection, wallet: int, owner: Owner) -> None:
         " GROUP BY day",
         {
             "wallet": wallet,
-            "member": owner.member,
-            "origin": owner.origin,
-            "slice": slice_of(owner.member),
+            "member": member,
+            "origin": None if origin == NOBODY else origin,
+            "slice": slice_of(member),
         },
     )
 

@@ -1,17 +1,15 @@
 """Whose days changed since they were evaluated, and what that came to."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection
 
-from services.plumbing.database import array
 from services.plumbing.prepared import Statement
 from services.tiering.domain.columns import Booleans, Int32s
-from services.tiering.storage.columns import Columns, packed, run_packed
+from services.tiering.storage.columns import Columns, literal, packed, run_packed
 
 SUMS = ("points", "spend_minor", "visits")
 NAMES = ", ".join(SUMS)
@@ -30,33 +28,30 @@ TAKE = Statement(
     f" SELECT {packed(TAKEN_COLUMNS)} FROM found",
 )
 
-# Points, spend and visits.
-Sums: TypeAlias = tuple[int, int, int]
-NOTHING: Sums = (0, 0, 0)
-
 
 class Insertion(NamedTuple):
     statement: str
     values: Sequence[object]
 
 
-def insertions(changed: Mapping[tuple[int, int], Sums]) -> Iterable[Insertion]:
-    """What notes changes, given by day and member: a row a day."""
-    days: dict[int, list[tuple[int, ...]]] = defaultdict(list)
-    for day, member in sorted(changed):
-        days[day].append((member, *changed[day, member]))
-    for day, rows in days.items():
-        columns = [array(column) for column in zip(*rows, strict=True)]
+def insertions(changed: Columns) -> Iterator[Insertion]:
+    """What notes changes: a row a day. Sorted by day and member, each pair once, with SUMS."""
+    days, begins = np.unique(changed["day"], return_index=True)
+    ends = np.append(begins, len(changed["day"]))[1:]
+    for day, begin, end in zip(days.tolist(), begins, ends, strict=True):
         yield Insertion(
             f"INSERT INTO changed_days (day, members, {NAMES})"
             " VALUES (%s, %s::int[], %s::bigint[], %s::bigint[], %s::bigint[])",
-            (day, *columns),
+            (day, *(literal(changed[name][begin:end]) for name in ("member", *SUMS))),
         )
 
 
 def touch(connection: Connection, numbers: Sequence[int], day: int) -> None:
     """Have members evaluated anew at the next close, from a day on."""
-    for statement, values in insertions({(day, number): NOTHING for number in numbers}):
+    members = np.unique(np.array(numbers, np.int32))
+    nothing = np.zeros(len(members), np.int64)
+    changed = {"day": np.full(len(members), day), "member": members}
+    for statement, values in insertions(changed | dict.fromkeys(SUMS, nothing)):
         connection.exec_driver_sql(statement, tuple(values))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from psycopg2.extensions import get_wait_callback
 from sqlalchemy import Connection
 
 from services.plumbing.database import driver_errors
@@ -16,8 +17,11 @@ from services.plumbing.prepared import BY_KEY_ONLY, Statement
 # The binary format of COPY, as PostgreSQL's manual gives it: a signature, flags and the length of
 # an extension; then a count of fields and, for each field, its length and its bytes; at last a
 # count of -1. Where no value is null every row is as long as every other, and numpy reads them all.
-HEADER_BYTES = 19
-TRAILER_BYTES = 2
+COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+COPY_TRAILER = b"\xff\xff"
+HEADER_BYTES = len(COPY_HEADER)
+TRAILER_BYTES = len(COPY_TRAILER)
+CHUNK_BYTES = 65_536
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -31,16 +35,21 @@ def copy_columns(connection: Connection, query: str, types: Mapping[str, str]) -
 
     types names each of its columns and says how it is stored: "i2", "i4" or "i8".
     """
-    fields: list[tuple[str, str]] = [("fields", ">i2")]
-    for name, kind in types.items():
-        fields += [(f"length of {name}", ">i4"), (name, f">{kind}")]
-    layout = np.dtype(fields)
+    layout = _layout(types)
     data = _copy(connection, query)
     count, rest = divmod(len(data) - HEADER_BYTES - TRAILER_BYTES, layout.itemsize)
     if rest:
         raise ValueError("a row with a null, or of other types than were named")
     rows = np.frombuffer(data, layout, count=count, offset=HEADER_BYTES)
     return {name: rows[name].astype(np.dtype(kind)) for name, kind in types.items()}
+
+
+def _layout(types: Mapping[str, str]) -> np.dtype[Any]:
+    """A row of COPY."""
+    fields: list[tuple[str, str]] = [("fields", ">i2")]
+    for name, kind in types.items():
+        fields += [(f"length of {name}", ">i4"), (name, f">{kind}")]
+    return np.dtype(fields)
 
 
 def packed(types: Mapping[str, str]) -> str:
@@ -111,6 +120,24 @@ def literal(values: Sequence[int] | NDArray[Any]) -> str:
     return "{" + ",".join(map(str, numbers)) + "}"
 
 
+def can_copy() -> bool:
+    """Whether connections can do COPY; green ones cannot."""
+    return get_wait_callback() is None
+
+
+def copy_in(connection: Connection, table: str, types: Mapping[str, str], columns: Columns) -> None:
+    """Copy rows into a table, given as columns of these types, all as long as each other."""
+    layout = _layout(types)
+    rows = np.empty(len(columns[next(iter(types))]), layout)
+    rows["fields"] = len(types)
+    for name, kind in types.items():
+        rows[f"length of {name}"] = np.dtype(kind).itemsize
+        rows[name] = columns[name]
+    data = io.BytesIO(b"".join([COPY_HEADER, rows.tobytes(), COPY_TRAILER]))
+    statement = f"COPY {table} ({', '.join(types)}) FROM STDIN (FORMAT binary)"
+    _copy_expert(connection, statement, data)
+
+
 def copy_rows(connection: Connection, target: str, rows: str) -> None:
     """Copy rows, in COPY's text format, into "table (columns)"; does nothing without any."""
     if rows:
@@ -127,4 +154,4 @@ def _copy_expert(connection: Connection, statement: str, data: io.BytesIO) -> No
     """Refuses: what a statement refuses, as SQLAlchemy says it."""
     driver: Any = connection.connection
     with closing(driver.cursor()) as cursor, driver_errors(connection, "COPY"):
-        cursor.copy_expert(statement, data)
+        cursor.copy_expert(statement, data, CHUNK_BYTES)

@@ -1,14 +1,16 @@
 """Members by their short numbers, and whose a wallet is."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
-import msgspec
+import numpy as np
 from sqlalchemy import Connection
 
 from services.plumbing.database import array
 from services.plumbing.prepared import Statement
-from services.tiering.domain.columns import LONG_AGO
+from services.tiering.domain.columns import LONG_AGO, Int32s, Int64s
+from services.tiering.storage.columns import literal, packed, run_packed
 from services.tiering.storage.slices import SLICES
 
 
@@ -98,56 +100,71 @@ def enrol(connection: Connection, enrol_days: Mapping[UUID, int]) -> None:
     )
 
 
-class Owner(msgspec.Struct, frozen=True):
-    """For whom a wallet counts; origin is whose it is where that is another, merged into them."""
-
-    member: int
-    origin: int | None = None
+# Of a wallet, or a member's rows, that nobody else has: members' numbers begin at 1.
+NOBODY = 0
 
 
-# One by one, whatever the planner thinks of tables that are still small.
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """For which members wallets count, sorted by wallet; origins are whose they are where that is
+    another, merged into them, else NOBODY.
+    """
+
+    wallets: Int64s
+    members: Int32s
+    origins: Int32s
+
+    def of(self, wallets: Int64s) -> tuple[Int32s, Int32s]:
+        """The member and the origin of each of these; of a wallet without an owner NOBODY."""
+        if not len(self.wallets):
+            nobody = np.full(len(wallets), NOBODY, np.int32)
+            return nobody, nobody
+        place = np.minimum(np.searchsorted(self.wallets, wallets), len(self.wallets) - 1)
+        owned = self.wallets[place] == wallets
+        return (
+            np.where(owned, self.members[place], NOBODY),
+            np.where(owned, self.origins[place], NOBODY),
+        )
+
+
+OWNED_COLUMNS = {"wallet": "i8", "member": "i4"}
+MERGED_COLUMNS = {"number": "i4", "root": "i4"}
 OWNERS = Statement(
     "owners",
     "bigint[]",
-    "SELECT wallet, member, root FROM unnest($1) AS wanted CROSS JOIN LATERAL"
-    " (SELECT wallet, member FROM wallets WHERE wallet = wanted LIMIT 1) AS owned"
-    " CROSS JOIN LATERAL (SELECT root FROM members WHERE number = member LIMIT 1) AS owner",
+    "WITH owned AS MATERIALIZED"
+    " (SELECT wallet, member FROM wallets WHERE wallet = ANY($1) AND member IS NOT NULL)"
+    f" SELECT owned.*, merged.* FROM (SELECT {packed(OWNED_COLUMNS)} FROM owned) AS owned"
+    # Few are merged, and an index knows which.
+    f" CROSS JOIN (SELECT {packed(MERGED_COLUMNS)} FROM members"
+    "  WHERE root IS NOT NULL AND number = ANY(ARRAY(SELECT member FROM owned))) AS merged",
 )
-LOCKED_OWNERS = Statement(
-    "locked_owners",
-    "bigint[]",
-    "SELECT wallet, member, root FROM wallets LEFT JOIN LATERAL"
-    " (SELECT root FROM members WHERE number = member LIMIT 1) AS owner ON true"
-    " WHERE wallet = ANY($1) ORDER BY wallet FOR SHARE OF wallets",
-)
+LOCK_OWNERS = Statement("lock_owners", "text", "SELECT pg_advisory_xact_lock_shared(hashtext($1))")
 
 
-def owners(connection: Connection, wallets: Collection[int]) -> Mapping[int, Owner]:
-    """Of those wallets that have one; nobody may be merged meanwhile.
+def lock_owners(connection: Connection) -> None:
+    """Let no wallet get an owner until the connection's transaction ends; any number may do this.
 
-    The others belong to nobody until the connection's transaction ends.
+    A lock on each wallet would cost as much as all else that is done about it.
     """
-    found = _owners(connection, wallets, OWNERS)
-    if len(found) < len(wallets):
-        without = [wallet for wallet in wallets if wallet not in found]
-        connection.exec_driver_sql(
-            # In order: two that note the same wallets must not wait for each other.
-            "INSERT INTO wallets (wallet) SELECT given FROM unnest(%s::bigint[]) AS given"
-            " ORDER BY given ON CONFLICT DO NOTHING",
-            (array(without),),
-        )
-        found |= _owners(connection, without, LOCKED_OWNERS)
-    return found
+    LOCK_OWNERS.run(connection, "wallets")
 
 
-def _owners(
-    connection: Connection, wallets: Collection[int], statement: Statement
-) -> dict[int, Owner]:
-    return {
-        wallet: Owner(member) if root is None else Owner(root, member)
-        for wallet, member, root in statement.run(connection, array(wallets))
-        if member is not None
-    }
+def lock_owning(connection: Connection) -> None:
+    """Be the only one to give wallets to members, or to ask whose they are."""
+    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('wallets'))")
+
+
+def owners(connection: Connection, wallets: Int64s) -> Owners:
+    """Of those of distinct wallets that have one; nobody may be merged meanwhile."""
+    found = run_packed(connection, OWNERS, OWNED_COLUMNS | MERGED_COLUMNS, literal(wallets))
+    order = np.argsort(found["wallet"])
+    members = found["member"][order]
+    origins = np.full(len(members), NOBODY, np.int32)
+    for number, root in zip(found["number"].tolist(), found["root"].tolist(), strict=True):
+        origins[members == number] = number
+        members[origins == number] = root
+    return Owners(found["wallet"][order], members, origins)
 
 
 def own(connection: Connection, owners: Mapping[int, int]) -> list[int]:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import numpy as np
 from sqlalchemy import Connection
 
 from services.tiering.domain.columns import Cause, Int32s
 from services.tiering.domain.rules import Evaluation
 from services.tiering.storage import activity, days, members, merges, rule_sets
-from services.tiering.storage.activity import Movement
-from services.tiering.storage.slices import numbers_of
+from services.tiering.storage.activity import Movements
 from services.tiering.usecases import evaluate
 from services.tiering.usecases.announcing import Announcer
 from services.tiering.usecases.opening import open_day
@@ -23,7 +23,7 @@ MICROS_PER_DAY = 86_400_000_000
 class Heard:
     """What the documents of one event did; at_micros is when the last of them took place."""
 
-    movements: Sequence[Movement]
+    movements: Movements
     at_micros: int
 
 
@@ -35,23 +35,23 @@ def apply_movements(
     What is of a wallet without an owner is kept, and counts when it gets one. Where tiers begin
     when they are reached, that is at each event's own time.
     """
-    movements = [movement for each in heard for movement in each.movements]
-    if not movements:
-        return
+    movements = activity.joined([each.movements for each in heard])
     at_event = rule_sets.any_at_event(connection)
     if at_event:
         # What is decided here and what the close of a day decides come one after the other.
         days.lock_closing(connection)
     merges.lock_out(connection)
-    owners = members.owners(connection, {movement.wallet for movement in movements})
-    if not (owners and at_event):
+    members.lock_owners(connection)
+    owners = members.owners(connection, np.unique(movements.wallet))
+    if not (len(owners.wallets) and at_event):
         activity.add(connection, movements, owners)
         return
     for each in heard:
         activity.add(connection, each.movements, owners)
-        concerned = {owners[m.wallet].member for m in each.movements if m.wallet in owners}
+        concerned = np.unique(owners.of(each.movements.wallet)[0])
+        numbers = concerned[concerned != members.NOBODY]
         for group in rule_sets.groups(connection):
-            _rise(connection, group, numbers_of(list(concerned)), each.at_micros, announcer, now)
+            _rise(connection, group, numbers, each.at_micros, announcer, now)
 
 
 def _rise(
@@ -96,13 +96,16 @@ class Attached:
 def attach_wallets(connection: Connection, attached: Sequence[Attached]) -> None:
     """Let wallets' movements, past and to come, count for members; the first owner stays."""
     merges.lock_out(connection)
+    members.lock_owning(connection)
     first = {each.wallet: each for each in reversed(attached)}
     days = {each.member_id: each.day for each in reversed(attached)}
     numbers = members.numbered(connection, days)
     owning = {wallet: numbers[each.member_id] for wallet, each in first.items()}
     waiting = activity.waiting_among(connection, members.own(connection, owning))
-    for wallet, owner in members.owners(connection, waiting).items():
-        activity.claim_waiting(connection, wallet, owner)
+    wallets = np.array(waiting, np.int64)
+    member_of, origin_of = members.owners(connection, wallets).of(wallets)
+    for claim in zip(waiting, member_of.tolist(), origin_of.tolist(), strict=True):
+        activity.claim_waiting(connection, *claim)
 
 
 @dataclass(frozen=True, slots=True)
