@@ -32,7 +32,7 @@ log = logging.getLogger("bus")
 # and one of lone events never did.
 BUSY_PER_SECOND = 5.0
 BUSY_SECONDS = 1.0
-GATHER_SECONDS_MAX = 0.4
+GATHER_SECONDS_MAX = 0.7
 QUIET_SECONDS = 0.15
 # What stands behind a gap is known and cannot be read yet.
 GAP_SECONDS = 0.003

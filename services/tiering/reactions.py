@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-import numpy as np
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from loyalty.ledger.v1 import events_pb2 as ledger_events
@@ -20,7 +19,7 @@ from services.plumbing.reactions import Database, apply, concerned_by
 from services.tiering import events
 from services.tiering.domain.calendar import to_day
 from services.tiering.metrics import DOCUMENTS_APPLIED, MERGES_APPLIED
-from services.tiering.storage.activity import Movements
+from services.tiering.storage.activity import Movement
 from services.tiering.usecases.apply import (
     Attached,
     Enrolled,
@@ -36,21 +35,22 @@ DOCUMENTS = ledger_events.EntriesPosted.DOCUMENTS_FIELD_NUMBER
 QUALIFYING = point_of_sale_pb2.POINT_KIND_QUALIFYING
 
 
-def movements(documents: Sequence[ledger_events.PostedDocument]) -> Movements:
-    """What documents add to days: a return and a void to that of the sale they are of."""
-    rows = [
-        (
-            posted.wallet,
-            (posted.original_business_time_micros or posted.business_time_micros) // MICROS_PER_DAY,
-            sum([entry.points for entry in posted.entries if entry.kind == QUALIFYING]),
-            posted.amount_minor,
-            posted.visits,
-            posted.tier_base_points,
-            posted.tier_base_points_before,
-        )
-        for posted in documents
-    ]
-    return Movements(*np.array(rows, np.int64).T)
+def movement(posted: ledger_events.PostedDocument) -> Movement:
+    """What a document adds to a day: a return and a void to that of the sale they are of."""
+    micros = posted.original_business_time_micros or posted.business_time_micros
+    points = 0
+    for entry in posted.entries:
+        if entry.kind == QUALIFYING:
+            points += entry.points
+    return (
+        posted.wallet,
+        micros // MICROS_PER_DAY,
+        points,
+        posted.amount_minor,
+        posted.visits,
+        posted.tier_base_points,
+        posted.tier_base_points_before,
+    )
 
 
 def member_id_of(name: str) -> UUID:
@@ -95,7 +95,7 @@ def counts(data: bytes) -> bool:
 
 def heard(documents: Sequence[ledger_events.PostedDocument]) -> Heard:
     return Heard(
-        movements(documents),
+        [movement(posted) for posted in documents],
         max(posted.business_time_micros for posted in documents),
     )
 

@@ -26,6 +26,7 @@ from tests.service.tiering_calls import (
     member,
     sales,
 )
+from tests.service.tiering_merging import merge
 
 AGGREGATES = """
     SELECT member, day, sum(points)::int, sum(spend_minor)::int, sum(visits)::int,
@@ -118,6 +119,44 @@ async def test_wallets_attached_while_their_entries_come_lose_none(tiering: Tier
     assert tiering.rows("SELECT count(*), sum(points)::int FROM activity") == [(400, 4_000)]
     assert tiering.rows("SELECT count(*) FROM waiting_activity") == [(0,)]
     assert tiering.rows("SELECT count(*) FROM members") == [(40,)]
+
+
+def test_many_movements_are_kept_as_one_by_one_and_as_by_a_green_worker(tiering: Tiering) -> None:
+    """Of members, of a merged one, and of nobody: wallets 1 to 3."""
+    tiering.join(1, 2)
+    merge(tiering, source=member(2), target=member(1))
+    posted = [
+        Posted(number % 3 + 1, day, 7 * number - 100, 13 * number, 1, number, number // 2)
+        for number, day in enumerate(days("2017-01-01", "2017-03-01"))
+    ]
+
+    def kept() -> list[list[tuple[object, ...]]]:
+        tables = ("activity", "waiting_activity", "applied_documents")
+        rows = [sorted(tiering.rows(f"SELECT {table}::text FROM {table}")) for table in tables]
+        rows.append(
+            sorted(
+                tiering.rows(
+                    "SELECT day, number, sum(amount) FROM changed_days, unnest(members, points)"
+                    f" AS told (number, amount) WHERE day >= {FIRST_DAY} GROUP BY 1, 2"
+                )
+            )
+        )
+        with transaction(tiering.database) as connection:
+            connection.exec_driver_sql(f"TRUNCATE {', '.join(tables)}, changed_days")
+        return rows
+
+    tiering.post(*posted)
+    together = kept()
+    for each in posted:
+        tiering.post(each)
+    one_by_one = kept()
+    psycopg2.extensions.set_wait_callback(psycopg2.extras.wait_select)
+    try:
+        tiering.post(*posted)
+    finally:
+        psycopg2.extensions.set_wait_callback(None)
+    assert together == one_by_one == kept()
+    assert [len(rows) for rows in together] == [40, 20, 60, 40]
 
 
 async def test_a_wallet_keeps_its_first_owner(tiering: Tiering) -> None:

@@ -1,6 +1,7 @@
 """Parts of a message that are put together read as the message that protobuf writes at once."""
 
-from google.protobuf.descriptor_pb2 import FileOptions
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileOptions
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,3 +20,21 @@ def test_fields_put_together_are_what_protobuf_writes(first: str, second: str) -
             wire.field(FileOptions.SWIFT_PREFIX_FIELD_NUMBER, second.encode()),
         ]
     )
+
+
+@given(names=st.lists(TEXTS), syntax=TEXTS, dependencies=st.lists(st.integers(0, 2**31 - 1)))
+def test_contents_are_those_of_the_fields_of_a_number(
+    names: list[str], syntax: str, dependencies: list[int]
+) -> None:
+    message = FileDescriptorProto(
+        dependency=names, syntax=syntax, weak_dependency=dependencies, options=FileOptions()
+    )
+    written = message.SerializeToString()
+    found = wire.contents(written, FileDescriptorProto.DEPENDENCY_FIELD_NUMBER)
+    assert [each.decode() for each in found] == names
+
+
+@pytest.mark.parametrize("message", [b"\xff\xff", b"\x1a\x05ab", b"\x1f", b"\x80" * 11])
+def test_what_is_no_message_has_no_contents(message: bytes) -> None:
+    with pytest.raises(ValueError, match=r"too soon|no message"):
+        list(wire.contents(message, 3))

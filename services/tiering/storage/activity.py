@@ -1,7 +1,7 @@
 """What members did, a row a document, and which days that changed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from sqlalchemy import Connection
@@ -37,6 +37,10 @@ DOCUMENTS = Statement(
 )
 
 
+# What a document added to a day of its wallet's owner: a value for each of the columns below.
+Movement: TypeAlias = tuple[int, ...]
+
+
 class Movements(NamedTuple):
     """What documents added to days of their wallets' owners, a column each. Points are qualifying
     points.
@@ -51,8 +55,9 @@ class Movements(NamedTuple):
     base_points_before: Int64s
 
 
-def joined(parts: Sequence[Movements]) -> Movements:
-    return Movements(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+def columns_of(movements: Sequence[Movement]) -> Movements:
+    """Refuses: OverflowError."""
+    return Movements(*np.array(movements, np.int64).T)
 
 
 def add(connection: Connection, movements: Movements, owners: Owners) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from services.tiering.domain.columns import Cause, Int32s
 from services.tiering.domain.rules import Evaluation
 from services.tiering.storage import activity, days, members, merges, rule_sets
-from services.tiering.storage.activity import Movements
+from services.tiering.storage.activity import Movement
 from services.tiering.usecases import evaluate
 from services.tiering.usecases.announcing import Announcer
 from services.tiering.usecases.opening import open_day
@@ -23,7 +23,7 @@ MICROS_PER_DAY = 86_400_000_000
 class Heard:
     """What the documents of one event did; at_micros is when the last of them took place."""
 
-    movements: Movements
+    movements: Sequence[Movement]
     at_micros: int
 
 
@@ -35,7 +35,7 @@ def apply_movements(
     What is of a wallet without an owner is kept, and counts when it gets one. Where tiers begin
     when they are reached, that is at each event's own time.
     """
-    movements = activity.joined([each.movements for each in heard])
+    movements = activity.columns_of([movement for each in heard for movement in each.movements])
     at_event = rule_sets.any_at_event(connection)
     if at_event:
         # What is decided here and what the close of a day decides come one after the other.
@@ -47,8 +47,9 @@ def apply_movements(
         activity.add(connection, movements, owners)
         return
     for each in heard:
-        activity.add(connection, each.movements, owners)
-        concerned = np.unique(owners.of(each.movements.wallet)[0])
+        movements = activity.columns_of(each.movements)
+        activity.add(connection, movements, owners)
+        concerned = np.unique(owners.of(movements.wallet)[0])
         numbers = concerned[concerned != members.NOBODY]
         for group in rule_sets.groups(connection):
             _rise(connection, group, numbers, each.at_micros, announcer, now)
