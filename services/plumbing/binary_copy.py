@@ -5,15 +5,16 @@ https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-BINARY-FORMAT
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
-_INT4_TYPE = 23
+_INT4_TYPE, _INT8_TYPE = 23, 20
 # Of a type that is a database's own the server takes any number for its own.
 _RECORD_TYPE = 2249
 _array_head = struct.Struct("!iiiiii").pack
+_NO_BIGINTS = struct.pack("!iii", 0, 0, _INT8_TYPE)
 _EMPTY_ARRAY = struct.pack("!iiii", 12, 0, 0, _RECORD_TYPE)
 _length = struct.Struct("!i").pack
 _read_length = struct.Struct("!i").unpack_from
@@ -49,6 +50,20 @@ def int_array(values: tuple[int, ...]) -> bytes:
     elements = b"".join([struct.pack("!ii", 4, value) for value in values])
     body = struct.pack("!iii", bool(values), 0, _INT4_TYPE) + dimensions + elements
     return _length(len(body)) + body
+
+
+def bigint_array(values: Sequence[int]) -> bytes:
+    """A parameter of type bigint[]: half the work of a text for client and server."""
+    if not values:
+        return _NO_BIGINTS
+    widths_and_values = [8] * (2 * len(values))
+    widths_and_values[1::2] = values
+    return _bigints(len(values))(1, 0, _INT8_TYPE, len(values), 1, *widths_and_values)
+
+
+@lru_cache(maxsize=1_024)
+def _bigints(count: int) -> Callable[..., bytes]:
+    return struct.Struct("!iiiii" + "iq" * count).pack
 
 
 def record_array(count: int, parts: Iterable[bytes]) -> bytes:

@@ -13,6 +13,7 @@ from services.plumbing.batch_session import INSERTED_MAX, BatchSession, BatchTra
 from services.plumbing.binary_copy import (
     EPOCH_MICROS,
     NULL,
+    bigint_array,
     fixed_columns,
     int_array,
     repeated_text,
@@ -38,6 +39,7 @@ NOTED = Statement("noted", "", "SELECT word FROM noted")
 ANSWER = Statement("answer", "text", "INSERT INTO answered VALUES ($1)")
 SHOUT = Statement("shout", "", "UPDATE noted SET word = word || '!'")
 LENGTHY = Statement("lengthy", "text", "SELECT $1")
+SAME_NUMBERS = Statement("same_numbers", "bigint[]", "SELECT $1")
 PROCESS = Statement("process", "", "SELECT pg_backend_pid()")
 TARGET = "row_kept (big, whole, small, id, moment, words, numbers)"
 FIXED = fixed_columns("qihuq")
@@ -293,6 +295,14 @@ def test_large_rows_and_answers_pass_in_both_directions(session: BatchSession) -
         answers = [batch.ask(LENGTHY, word) for word in large]
         assert [len(each.rows()[0][0]) for each in answers] == [len(word) for word in large]
         add_and_commit(batch, [words(*(str(number) * 2_000 for number in range(2_000)))])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 370])
+def test_numbers_go_as_they_are(session: BatchSession, count: int) -> None:
+    numbers = [(-1) ** number * (2**63 - 1 - number) for number in range(count)]
+    with session.transaction() as batch:
+        assert batch.rows(SAME_NUMBERS, bigint_array(numbers)) == [(numbers,)]
+        batch.commit()
 
 
 def test_a_session_that_was_ended_is_lost_and_the_next_transaction_has_another(

@@ -24,6 +24,7 @@ from services.plumbing.batch_session import BatchTransaction, Rows
 from services.plumbing.binary_copy import (
     EPOCH_MICROS,
     NULL,
+    bigint_array,
     fixed_columns,
     repeated_text,
     text,
@@ -254,7 +255,7 @@ def _write_wallets(
         *numbers, days = columns
         batch.later(
             updating(schema),
-            *map(array, numbers),
+            *map(bigint_array, numbers),
             array(["NULL" if day is None else day for day in days]),
         )
 

@@ -15,6 +15,7 @@ from services.ledger.domain.documents import (
 )
 from services.ledger.domain.wallet import WalletState
 from services.plumbing.batch_session import Asked, BatchTransaction
+from services.plumbing.binary_copy import bigint_array
 from services.plumbing.database import array
 from services.plumbing.prepared import Statement
 
@@ -107,13 +108,13 @@ def lock_and_look(
     batch.later(FENCE, FENCE_CLASS, shard)
     # Each statement sees all that was committed before it began: the look-up, all that those did
     # who held the locks before.
-    locked = batch.ask(locking(schema), array(ids))
+    locked = batch.ask(locking(schema), bigint_array(ids))
     batch.start()
     look = _Look(batch, schema, commands, tiered=tiered)
     rows = locked.rows()
     if len(rows) < len(ids) and not made <= {row[0] for row in rows}:
         batch.later(making(schema), array(made))
-        locked = batch.ask(locking(schema), array(ids))
+        locked = batch.ask(locking(schema), bigint_array(ids))
         # Somebody else may have made them, and recorded sales since.
         look = _Look(batch, schema, commands, tiered=tiered)
         rows = locked.rows()
@@ -247,7 +248,7 @@ class _Look:
         self._rules = batch.ask(RULES)
         self._requests = batch.ask(
             finding_requests(schema),
-            array([command.wallet_id for command in commands]),
+            bigint_array([command.wallet_id for command in commands]),
             array([command.request_id for command in commands]),
         )
         self._sales = _places_of_sales(commands)
@@ -278,7 +279,7 @@ class _Look:
         return Known(documents, duplicates, policy_version, tier_rule_sets, tiers)
 
 
-def _places_of_sales(commands: Sequence[Command]) -> tuple[str, str, str] | None:
+def _places_of_sales(commands: Sequence[Command]) -> tuple[bytes, bytes, bytes] | None:
     """The places of sales in a batch, their wallets and their times; None without any."""
     sales = [
         (place, command.wallet_id, command.sale.business_time)
@@ -288,7 +289,7 @@ def _places_of_sales(commands: Sequence[Command]) -> tuple[str, str, str] | None
     if not sales:
         return None
     places, wallets, times = zip(*sales, strict=True)
-    return array(places), array(wallets), array(times)
+    return bigint_array(places), bigint_array(wallets), bigint_array(times)
 
 
 def _receipt_texts(command: Command) -> list[str]:
