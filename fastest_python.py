@@ -58,10 +58,12 @@ def measured(program: str, version: tuple[int, int]) -> Build | None:
             timeout=ANSWER_SECONDS_MAX,
             check=True,
         ).stdout
-    except (OSError, subprocess.SubprocessError):
+        major, minor, seconds, executable = answer.strip().split(" ", 3)
+        build = executable, float(seconds)
+        found = int(major), int(minor)
+    except (OSError, subprocess.SubprocessError, ValueError):
         return None
-    major, minor, seconds, executable = answer.strip().split(" ", 3)
-    return (executable, float(seconds)) if (int(major), int(minor)) == version else None
+    return build if found == version else None
 
 
 def fastest(programs: Iterable[str], version: tuple[int, int]) -> str | None:

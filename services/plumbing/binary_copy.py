@@ -8,13 +8,14 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_TRAILER = b"\xff\xff"
-_INT4_TYPE, _INT8_TYPE = 23, 20
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = b"\xff\xff"
+# Types as PostgreSQL numbers its own.
+INT2, INT4, INT8, TEXT, INT4_ARRAY = 21, 23, 20, 25, 1007
 # Of a type that is a database's own the server takes any number for its own.
 _RECORD_TYPE = 2249
 _array_head = struct.Struct("!iiiiii").pack
-_NO_BIGINTS = struct.pack("!iii", 0, 0, _INT8_TYPE)
+_NO_BIGINTS = struct.pack("!iii", 0, 0, INT8)
 _EMPTY_ARRAY = struct.pack("!iiii", 12, 0, 0, _RECORD_TYPE)
 _length = struct.Struct("!i").pack
 _read_length = struct.Struct("!i").unpack_from
@@ -48,7 +49,7 @@ def int_array(values: tuple[int, ...]) -> bytes:
     """A value of type integer[]; most rows share a few."""
     dimensions = struct.pack("!ii", len(values), 1) if values else b""
     elements = b"".join([struct.pack("!ii", 4, value) for value in values])
-    body = struct.pack("!iii", bool(values), 0, _INT4_TYPE) + dimensions + elements
+    body = struct.pack("!iii", bool(values), 0, INT4) + dimensions + elements
     return _length(len(body)) + body
 
 
@@ -58,7 +59,7 @@ def bigint_array(values: Sequence[int]) -> bytes:
         return _NO_BIGINTS
     widths_and_values = [8] * (2 * len(values))
     widths_and_values[1::2] = values
-    return _bigints(len(values))(1, 0, _INT8_TYPE, len(values), 1, *widths_and_values)
+    return _bigints(len(values))(1, 0, INT8, len(values), 1, *widths_and_values)
 
 
 @lru_cache(maxsize=1_024)
@@ -101,4 +102,4 @@ def values(rows: bytes) -> list[bytes | None]:
 
 def copy_data(rows: bytes) -> bytes:
     """Rows as `COPY ... FROM STDIN (FORMAT binary)` reads them."""
-    return _HEADER + rows + _TRAILER
+    return HEADER + rows + TRAILER

@@ -35,7 +35,7 @@ def test_another_build_than_the_first_is_taken_when_it_is_much_faster(
     assert fastest_python.fastest(builds, VERSION) == taken
 
 
-@pytest.mark.parametrize("says", ["echo 3 12 0.001 other", "exit 1", "exit 127"])
+@pytest.mark.parametrize("says", ["echo 3 12 0.001 other", "exit 1", "exit 127", "echo no Python"])
 def test_what_cannot_be_used_is_passed_over(tmp_path: Path, says: str) -> None:
     builds = [
         build(tmp_path / "useless", says),

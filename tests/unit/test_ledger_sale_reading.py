@@ -90,9 +90,8 @@ def test_a_sale_that_breaks_no_rule_is_read_as_its_message_says(
     request = usual()
     change(request)
     Validation().check(request)
-    lines = messages.read_lines(request.sale.lines)
     assert reader.read(request.SerializeToString()) == AskedSale(
-        request.request_id, request.sale.card_token, messages.read_sale(request.sale, lines)
+        request.request_id, request.sale.card_token, messages.read_sale(request.sale)
     )
 
 

@@ -13,7 +13,7 @@ from services.ledger.domain.basket import MICROS_PER_SECOND, Line, Sale, lines_f
 from services.ledger.domain.documents import Balance, Document, DocumentType, Entry
 from services.ledger.domain.policy import PointKind
 from services.ledger.domain.receipt import explanation
-from services.ledger.rpc import names, sale_wire
+from services.ledger.rpc import names
 from services.plumbing.errors import FieldViolation, Invalid, Refused
 from services.plumbing.grpc_calls import code_of
 
@@ -70,15 +70,15 @@ def read_lines(lines: Iterable[pos.Line]) -> list[Line]:
     return found
 
 
-def read_sale(message: pos.Sale | sale_wire.Sale, lines: Sequence[Line]) -> Sale:
-    """A sale with its lines, which were read before."""
+def read_sale(message: pos.Sale) -> Sale:
+    """Refuses: Invalid, as read_lines does."""
     return Sale(
         message.store,
         message.terminal,
         message.receipt_number,
         micros(message.business_time),
         message.currency_code,
-        lines_json(lines),
+        lines_json(read_lines(message.lines)),
         message.tender_points,
     )
 

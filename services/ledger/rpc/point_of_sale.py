@@ -197,7 +197,7 @@ class PointOfSale(point_of_sale_pb2_grpc.PointOfSaleServiceServicer):
     ) -> pos.QuoteSaleResponse:
         refuse_raw_card_number(request.sale.card_token)
         current_caller().require_store(request.sale.store)
-        sale = messages.read_sale(request.sale, messages.read_lines(request.sale.lines))
+        sale = messages.read_sale(request.sale)
         quoted = await asyncio.to_thread(self._quotes.quote, sale, request.sale.card_token)
         response = pos.QuoteSaleResponse(
             balance=messages.write_balance(quoted.balance),

@@ -89,9 +89,4 @@ class SaleReader:
         """Refuses: DecodeError, Invalid."""
         whole = pos.RecordSaleRequest.FromString(request)
         self._validation.check(whole)
-        sale = whole.sale
-        return AskedSale(
-            whole.request_id,
-            sale.card_token,
-            messages.read_sale(sale, messages.read_lines(sale.lines)),
-        )
+        return AskedSale(whole.request_id, whole.sale.card_token, messages.read_sale(whole.sale))

@@ -8,13 +8,20 @@ import msgspec
 
 from services.ledger.domain.documents import Account, Entry
 from services.ledger.domain.policy import PointKind
-from services.plumbing.binary_copy import int_array, record_array, repeated_text
+from services.plumbing.binary_copy import (
+    INT2,
+    INT4,
+    INT4_ARRAY,
+    INT8,
+    TEXT,
+    int_array,
+    record_array,
+    repeated_text,
+)
 
 # The entries of a journal's row j as one text, which is far cheaper than a row each.
 ENTRIES = "array_to_json(j.entries)::text"
 
-# The types of fields, as PostgreSQL numbers its own.
-INT2, INT4, INT8, TEXT, INT4_ARRAY = 21, 23, 20, 25, 1007
 _type = struct.Struct("!i").pack
 # An entry is its length, what stands before its points, these, what stands before the basis, this,
 # and what many have in common.

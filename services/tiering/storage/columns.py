@@ -11,16 +11,14 @@ from numpy.typing import NDArray
 from psycopg2.extensions import get_wait_callback
 from sqlalchemy import Connection
 
+from services.plumbing.binary_copy import HEADER, TRAILER, copy_data
 from services.plumbing.database import driver_errors
 from services.plumbing.prepared import BY_KEY_ONLY, Statement
 
-# The binary format of COPY, as PostgreSQL's manual gives it: a signature, flags and the length of
-# an extension; then a count of fields and, for each field, its length and its bytes; at last a
-# count of -1. Where no value is null every row is as long as every other, and numpy reads them all.
-COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-COPY_TRAILER = b"\xff\xff"
-HEADER_BYTES = len(COPY_HEADER)
-TRAILER_BYTES = len(COPY_TRAILER)
+# Of COPY's binary format: where no value is null every row is as long as every other, and numpy
+# reads and writes them all.
+HEADER_BYTES = len(HEADER)
+TRAILER_BYTES = len(TRAILER)
 CHUNK_BYTES = 65_536
 
 Columns = Mapping[str, NDArray[Any]]
@@ -133,7 +131,7 @@ def copy_in(connection: Connection, table: str, types: Mapping[str, str], column
     for name, kind in types.items():
         rows[f"length of {name}"] = np.dtype(kind).itemsize
         rows[name] = columns[name]
-    data = io.BytesIO(b"".join([COPY_HEADER, rows.tobytes(), COPY_TRAILER]))
+    data = io.BytesIO(copy_data(rows.tobytes()))
     statement = f"COPY {table} ({', '.join(types)}) FROM STDIN (FORMAT binary)"
     _copy_expert(connection, statement, data)
 

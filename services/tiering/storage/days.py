@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from services.plumbing.database import array, text_array
 from services.plumbing.prepared import Statement
+from services.tiering.storage import locks
 
 COLUMNS = "effective_day, old_tier, new_tier, cause, points, spend_minor, visits, version"
 # Of the member and these.
@@ -45,7 +46,7 @@ class ClosedDay:
 
 def lock_closing(connection: Connection) -> None:
     """Be the only one to decide about tiers until the connection's transaction ends."""
-    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('tiers'))")
+    locks.take(connection, "tiers")
 
 
 def last_closed(connection: Connection) -> int | None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from services.plumbing.database import array
 from services.plumbing.prepared import Statement
 from services.tiering.domain.columns import LONG_AGO, Int32s, Int64s
+from services.tiering.storage import locks
 from services.tiering.storage.columns import literal, packed, run_packed
 from services.tiering.storage.slices import SLICES
 
@@ -139,7 +140,6 @@ OWNERS = Statement(
     f" CROSS JOIN (SELECT {packed(MERGED_COLUMNS)} FROM members"
     "  WHERE root IS NOT NULL AND number = ANY(ARRAY(SELECT member FROM owned))) AS merged",
 )
-LOCK_OWNERS = Statement("lock_owners", "text", "SELECT pg_advisory_xact_lock_shared(hashtext($1))")
 
 
 def lock_owners(connection: Connection) -> None:
@@ -147,12 +147,12 @@ def lock_owners(connection: Connection) -> None:
 
     A lock on each wallet would cost as much as all else that is done about it.
     """
-    LOCK_OWNERS.run(connection, "wallets")
+    locks.share(connection, "wallets")
 
 
 def lock_owning(connection: Connection) -> None:
     """Be the only one to give wallets to members, or to ask whose they are."""
-    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('wallets'))")
+    locks.take(connection, "wallets")
 
 
 def owners(connection: Connection, wallets: Int64s) -> Owners:

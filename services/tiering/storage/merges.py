@@ -10,22 +10,20 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from services.plumbing.database import array
-from services.plumbing.prepared import Statement
 from services.tiering.domain.columns import NEVER, GrantKind
 from services.tiering.domain.refusals import MemberMerged
+from services.tiering.storage import locks
 from services.tiering.storage.slices import slice_of
-
-LOCK_OUT = Statement("lock_out", "text", "SELECT pg_advisory_xact_lock_shared(hashtext($1))")
 
 
 def lock(connection: Connection) -> None:
     """Let nobody add to what members did until the connection's transaction ends."""
-    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('merges'))")
+    locks.take(connection, "merges")
 
 
 def lock_out(connection: Connection) -> None:
     """Let nobody be merged until the connection's transaction ends; any number may do this."""
-    LOCK_OUT.run(connection, "merges")
+    locks.share(connection, "merges")
 
 
 def add(connection: Connection, merge_id: UUID, *, source: int, target: int) -> bool:
