@@ -119,7 +119,8 @@ def _read(
     try:
         while not ended.is_set():
             _put(days, receiving.recv(), ended)
-    except EOFError:
+    except (EOFError, OSError):
+        # The child ended, between two messages or within one.
         return
 
 
