@@ -37,9 +37,9 @@ def opened_shard(url: str, number: int, limits: Limits) -> Shard:
     return open_shard(url, number, limits=limits, announce=events.entries_posted, clock=now_micros)
 
 
-def settled(shard: Shard, commands: Sequence[Command]) -> Answers:
+def settled(shard: Shard, commands: Sequence[Command], *, is_urgent: bool = False) -> Answers:
     """Commit a batch for good."""
-    return settle(lambda batch: post(shard, batch, told), commands)
+    return settle(lambda batch: post(shard, batch, told, is_urgent=is_urgent), commands)
 
 
 def told(command: Command, answer: Answer) -> RecordedSale | Answer:
@@ -55,8 +55,11 @@ class Committer(Protocol):
     async def start(self) -> None:
         """Be ready for the first batch."""
 
-    async def commit(self, commands: Sequence[Command]) -> Answers:
-        """An answer for each command, or the error that is to blame on that one alone."""
+    async def commit(self, commands: Sequence[Command], *, is_alone: bool) -> Answers:
+        """An answer for each command, or the error that is to blame on that one alone.
+
+        is_alone says that nothing else is under way, which a committer may use to be quicker.
+        """
         ...
 
     async def close(self) -> None:
@@ -73,7 +76,12 @@ class ThreadCommitter:
     async def start(self) -> None:
         """There is nothing to wait for."""
 
-    async def commit(self, commands: Sequence[Command]) -> Answers:
+    async def commit(
+        self,
+        commands: Sequence[Command],
+        *,
+        is_alone: bool,  # noqa: ARG002 — looking for answers would keep the interpreter busy
+    ) -> Answers:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._thread, settled, self._shard, commands)
@@ -95,11 +103,11 @@ class ProcessCommitter:
     async def start(self) -> None:
         await self._process.start()
 
-    async def commit(self, commands: Sequence[Command]) -> Answers:
+    async def commit(self, commands: Sequence[Command], *, is_alone: bool) -> Answers:
         """A process that ended under way is started anew and asked again: requests are looked up
         by their ids, so none is done twice.
         """
-        request = frames.encode(commands)
+        request = frames.encode(frames.Batch(is_alone, commands))
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while True:
             try:
@@ -119,7 +127,8 @@ def opened(opening: bytes) -> Worker:
     shard = opened_shard(asked.database_url, asked.shard, asked.limits)
 
     def answer(request: bytes) -> bytes:
-        return frames.encode_answers(settled(shard, frames.decode_commands(request)))
+        batch = frames.decode_batch(request)
+        return frames.encode_answers(settled(shard, batch.commands, is_urgent=batch.is_alone))
 
     return Worker(answer, afterwards=lambda: ring(shard))
 

@@ -24,6 +24,13 @@ class Opening(msgspec.Struct, frozen=True):
     log_level: str
 
 
+class Batch(msgspec.Struct, frozen=True, array_like=True):
+    """What is to be committed together, and whether nothing else is under way."""
+
+    is_alone: bool
+    commands: Sequence[Command]
+
+
 class _Refusal(msgspec.Struct, frozen=True, array_like=True, tag_field="frame", tag="refused"):
     reason: str
     message: str
@@ -46,7 +53,7 @@ class CommitterFailed(Exception):  # noqa: N818 — an answer that names what th
 
 encode = msgspec.msgpack.Encoder().encode
 decode_opening = msgspec.msgpack.Decoder(Opening).decode
-decode_commands = msgspec.msgpack.Decoder(list[Command]).decode
+decode_batch = msgspec.msgpack.Decoder(Batch).decode
 Said: TypeAlias = Document | RecordedSale
 _Outcome: TypeAlias = Said | _Refusal | _Unknown | _Failure
 _decode_outcomes = msgspec.msgpack.Decoder(list[_Outcome]).decode

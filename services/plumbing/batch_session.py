@@ -211,9 +211,14 @@ class BatchSession:
         self._reader: abc.Transformer
 
     @contextmanager
-    def transaction(self) -> Iterator[BatchTransaction]:
-        """A transaction that its block commits; undone when the block raises or does not."""
+    def transaction(self, *, is_urgent: bool = False) -> Iterator[BatchTransaction]:
+        """A transaction that its block commits; undone when the block raises or does not.
+
+        An urgent one looks for the database's answers where it would sleep otherwise: quicker on
+        the same machine, and a waste of processor where others have use for it.
+        """
         transaction = BatchTransaction(self._open(), self._pipeline, self._reader)
+        self._pipeline.is_urgent = is_urgent
         try:
             yield transaction
             transaction.settle()

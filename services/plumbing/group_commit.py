@@ -63,6 +63,7 @@ class GroupCommitter(Generic[Command, Answer]):
         self._observe = observe
         self._jobs: deque[_Job[Command, Answer]] = deque()
         self._queued = 0
+        self._committing = 0
         self._changed = asyncio.Event()
         self._closing = False
         self._task = asyncio.create_task(self._run())
@@ -71,6 +72,11 @@ class GroupCommitter(Generic[Command, Answer]):
     def depth(self) -> int:
         """How many commands wait."""
         return self._queued
+
+    @property
+    def under_way(self) -> int:
+        """How many commands wait or are being committed."""
+        return self._queued + self._committing
 
     def submit(
         self, commands: Sequence[Command], *, caller: object | None = None
@@ -106,12 +112,14 @@ class GroupCommitter(Generic[Command, Answer]):
             jobs = self._next_jobs()
             self._shared = len({job.caller for job in jobs}) >= self._shared_by
             commands = [command for job in jobs for command in job.commands]
+            self._committing = len(commands)
             started = time.monotonic()
             answers: Sequence[Answer | Exception]
             try:
                 answers = await self._commit(commands)
             except Exception as error:  # noqa: BLE001 — every caller is told, whatever it was
                 answers = [error] * len(commands)
+            self._committing = 0
             self._observe(len(commands), time.monotonic() - started)
             self._answer(jobs, answers)
 

@@ -3,7 +3,9 @@
 See https://www.postgresql.org/docs/current/libpq-pipeline-mode.html
 """
 
+import os
 import select
+import time
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -23,6 +25,9 @@ Value: TypeAlias = bytes | None
 # The name of a prepared statement and the values of its parameters, each in its format.
 Call: TypeAlias = tuple[bytes, Sequence[Value], Sequence[int]]
 
+# What a lone transaction takes and half as much again, on a machine that has little else to do.
+LOOK_SECONDS = 0.000_6
+
 
 class Pipeline:
     """What libpq does for one connection. Used by one thread; others run while it waits."""
@@ -30,6 +35,10 @@ class Pipeline:
     def __init__(self, connection: PGconn) -> None:
         self._connection = connection
         self._poll = select.poll()
+        # Over a network an answer takes longer than looking for it is worth.
+        self._is_near = connection.host.startswith(b"/")
+        # Whether to look for answers a while before sleeping until they come.
+        self.is_urgent = False
         # How many statements were started whose answers were not read.
         self.started = 0
 
@@ -135,7 +144,8 @@ class Pipeline:
 
     def _result(self) -> PGresult | None:
         while self._connection.is_busy():
-            self._wait(select.POLLIN)
+            if not (self.is_urgent and self._is_near and self._look()):
+                self._wait(select.POLLIN)
             self._connection.consume_input()
         return self._connection.get_result()
 
@@ -144,6 +154,20 @@ class Pipeline:
             # A server that waits for us to read its answers would read no more.
             if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
                 self._connection.consume_input()
+
+    def _look(self) -> bool:
+        """Look for an answer until it is there or it took too long; answers whether it came.
+
+        A core that fell asleep takes longer to wake than a small answer takes to come. Whoever
+        else wants this one gets it between two looks.
+        """
+        self._poll.register(self._connection.socket, select.POLLIN)
+        until = time.monotonic() + LOOK_SECONDS
+        while not self._poll.poll(0):
+            if time.monotonic() > until:
+                return False
+            os.sched_yield()
+        return True
 
     def _wait(self, events: int) -> int:
         self._poll.register(self._connection.socket, events)

@@ -1,5 +1,6 @@
 """Transactions of a session that is kept, and rows in COPY's binary format, on PostgreSQL."""
 
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -20,7 +21,7 @@ from services.plumbing.binary_copy import (
     text,
 )
 from services.plumbing.database import connection_was_lost, engine, transaction
-from services.plumbing.pipeline import Pipeline
+from services.plumbing.pipeline import LOOK_SECONDS, Pipeline
 from services.plumbing.prepared import Statement
 from services.plumbing.sql_state import sql_state
 from tests.service.databases import Databases
@@ -40,6 +41,7 @@ ANSWER = Statement("answer", "text", "INSERT INTO answered VALUES ($1)")
 SHOUT = Statement("shout", "", "UPDATE noted SET word = word || '!'")
 LENGTHY = Statement("lengthy", "text", "SELECT $1")
 SAME_NUMBERS = Statement("same_numbers", "bigint[]", "SELECT $1")
+SLEEP = Statement("sleep", "double precision", "SELECT pg_sleep($1)")
 PROCESS = Statement("process", "", "SELECT pg_backend_pid()")
 TARGET = "row_kept (big, whole, small, id, moment, words, numbers)"
 FIXED = fixed_columns("qihuq")
@@ -303,6 +305,22 @@ def test_numbers_go_as_they_are(session: BatchSession, count: int) -> None:
     with session.transaction() as batch:
         assert batch.rows(SAME_NUMBERS, bigint_array(numbers)) == [(numbers,)]
         batch.commit()
+
+
+@pytest.mark.parametrize("seconds", [0.0, LOOK_SECONDS, 0.5])
+def test_an_urgent_transaction_looks_for_answers_and_sleeps_where_they_take_long(
+    database: Engine, session: BatchSession, seconds: float
+) -> None:
+    with session.transaction(is_urgent=True) as batch:
+        batch.rows(SLEEP, 0)
+        busy = time.thread_time()
+        batch.rows(SLEEP, seconds)
+        busy = time.thread_time() - busy
+        batch.later(NOTE, "noted")
+        batch.commit()
+    assert words_noted(database) == ["noted"]
+    # A hundred times as long as it may look.
+    assert busy < 100 * LOOK_SECONDS
 
 
 def test_a_session_that_was_ended_is_lost_and_the_next_transaction_has_another(

@@ -130,6 +130,19 @@ async def test_what_queued_meanwhile_is_committed_together_in_order(
     assert group.depth == 0
 
 
+async def test_what_waits_and_what_is_being_committed_is_under_way(
+    database: Database, committer: Commit
+) -> None:
+    group = committer()
+    assert group.under_way == 0
+    first = await hold(database, group)
+    waiting = group.submit(["a", "b"])
+    assert (group.under_way, group.depth) == (3, 2)
+    database.may_go_on.set()
+    await settled(first, waiting)
+    assert group.under_way == 0
+
+
 async def test_a_batch_takes_whole_jobs_up_to_its_limit(
     database: Database, committer: Commit
 ) -> None:

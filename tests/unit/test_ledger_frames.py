@@ -60,8 +60,10 @@ DOCUMENT = Document(
 )
 
 
-def test_commands_arrive_as_they_were_sent() -> None:
-    assert frames.decode_commands(frames.encode(COMMANDS)) == COMMANDS
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_a_batch_arrives_as_it_was_sent(is_alone: bool) -> None:
+    batch = frames.Batch(is_alone, COMMANDS)
+    assert frames.decode_batch(frames.encode(batch)) == batch
 
 
 def test_an_opening_arrives_as_it_was_sent() -> None:

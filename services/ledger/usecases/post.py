@@ -60,17 +60,21 @@ Receipt = tuple[int, str, str, str]
 
 
 def post(
-    shard: Shard, commands: Sequence[Command], told: Callable[[Command, Answer], Told]
+    shard: Shard,
+    commands: Sequence[Command],
+    told: Callable[[Command, Answer], Told],
+    *,
+    is_urgent: bool = False,
 ) -> list[Told]:
     """Do what is asked, in order, once, and answer what is `told` of each, in the same order; that
     is made while the database commits.
 
     A request_id known to the wallet gets its first answer again, a refusal included; one known
     with another body is refused as RequestIdReused. Everything commits together with the event that
-    announces it.
+    announces it. An urgent batch is quicker, and costs more processor.
     """
     try:
-        return _post(shard, commands, told)
+        return _post(shard, commands, told, is_urgent=is_urgent)
     except BaseException:
         # A block of ids drawn in a transaction that a crash undid may be handed out again.
         shard.ids = iter(())
@@ -78,10 +82,14 @@ def post(
 
 
 def _post(
-    shard: Shard, asked: Sequence[Command], told: Callable[[Command, Answer], Told]
+    shard: Shard,
+    asked: Sequence[Command],
+    told: Callable[[Command, Answer], Told],
+    *,
+    is_urgent: bool,
 ) -> list[Told]:
     made = {command.wallet_id for command in asked if makes_wallet(command)}
-    with shard.session.transaction() as transaction:
+    with shard.session.transaction(is_urgent=is_urgent) as transaction:
         wallets, known = posting.lock_and_look(
             transaction,
             shard.schema,
