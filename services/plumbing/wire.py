@@ -5,13 +5,20 @@ once, and parts that protobuf wrote be put together. See
 https://protobuf.dev/programming-guides/encoding/
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
-_VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
-_FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
+from google.protobuf.descriptor_pb2 import (
+    DescriptorProto,
+    FieldDescriptorProto,
+    FileDescriptorProto,
+)
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+
+_LENGTH_DELIMITED = 2
 _MORE = 0x80
-_VARINT_BYTES_MAX = 10
 
 
 def field(number: int, content: bytes) -> bytes:
@@ -34,35 +41,25 @@ def _varint(value: int) -> bytes:
     return bytes(written)
 
 
-def contents(message: bytes, number: int) -> Iterator[bytes]:
-    """What stands in the fields of a number that are messages, strings or bytes, each read when it
-    is asked for. Refuses: ValueError.
+def reader_of(number: int) -> Callable[[bytes], Sequence[bytes]]:
+    """Reads what stands in the fields of a number that are messages, strings or bytes, and leaves
+    it as bytes. What it makes refuses: DecodeError.
     """
-    place = 0
-    while place < len(message):
-        key, place = _read_varint(message, place)
-        kind = key & 7
-        if kind == _VARINT:
-            _, place = _read_varint(message, place)
-            continue
-        if kind == _LENGTH_DELIMITED:
-            length, place = _read_varint(message, place)
-        elif (length := _FIXED_BYTES.get(kind, -1)) < 0:
-            raise ValueError("no message")
-        if place + length > len(message):
-            raise ValueError("a message ends too soon")
-        if key == number << 3 | _LENGTH_DELIMITED:
-            yield message[place : place + length]
-        place += length
-
-
-def _read_varint(message: bytes, place: int) -> tuple[int, int]:
-    """A number, and the place behind it."""
-    value = shift = 0
-    for byte in message[place : place + _VARINT_BYTES_MAX]:
-        value |= (byte & (_MORE - 1)) << shift
-        shift += 7
-        place += 1
-        if byte < _MORE:
-            return value, place
-    raise ValueError("a number ends too soon")
+    field = FieldDescriptorProto(
+        name="contents",
+        number=number,
+        type=FieldDescriptorProto.TYPE_BYTES,
+        label=FieldDescriptorProto.LABEL_REPEATED,
+    )
+    name = "Unread"
+    pool = DescriptorPool()
+    pool.Add(
+        FileDescriptorProto(
+            name="unread.proto",
+            syntax="proto3",
+            message_type=[DescriptorProto(name=name, field=[field])],
+        )
+    )
+    # Made as it runs, so nothing is known of what it has.
+    unread: Any = GetMessageClass(pool.FindMessageTypeByName(name))
+    return lambda message: unread.FromString(message).contents

@@ -11,6 +11,7 @@ from uuid import UUID
 from services.plumbing import child_process, telemetry
 from services.plumbing.config import LogSettings, read
 from services.plumbing.database import engine
+from services.plumbing.giving_way import GivingWay
 from services.tiering.domain.refusals import PreviewFailed, PreviewNotFound, PreviewUnderWay
 from services.tiering.metrics import PREVIEWS_UNDER_WAY
 from services.tiering.settings import PreviewSettings, TieringSettings
@@ -21,6 +22,8 @@ AT_ONCE = 1
 POLL_SECONDS = 0.1
 UNDER_WAY = 3
 END = signal.SIGKILL
+# How long after a slice, in times of what it waited for a processor that tills had.
+REST = 2.0
 
 
 class PreviewProcesses:
@@ -78,7 +81,7 @@ def main(preview_id: str) -> None:
     reading = engine(settings.database_url, pool_size=1)
     writing = engine(settings.database_url, pool_size=2)
     try:
-        compute_preview(reading, writing, UUID(preview_id))
+        compute_preview(reading, writing, UUID(preview_id), rest=GivingWay(REST).rest)
     except PreviewUnderWay:
         sys.exit(UNDER_WAY)
     except PreviewNotFound as refusal:

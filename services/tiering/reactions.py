@@ -31,7 +31,7 @@ from services.tiering.usecases.apply import (
 from services.tiering.usecases.merge import erase_member, merge_members, undo_merge
 
 MICROS_PER_DAY = 86_400_000_000
-DOCUMENTS = ledger_events.EntriesPosted.DOCUMENTS_FIELD_NUMBER
+documents_of = wire.reader_of(ledger_events.EntriesPosted.DOCUMENTS_FIELD_NUMBER)
 QUALIFYING = point_of_sale_pb2.POINT_KIND_QUALIFYING
 
 
@@ -87,9 +87,9 @@ def counts(data: bytes) -> bool:
     try:
         return any(
             ledger_events.PostedDocument.FromString(posted).type not in NOT_COUNTED
-            for posted in wire.contents(data, DOCUMENTS)
+            for posted in documents_of(data)
         )
-    except (DecodeError, ValueError):
+    except DecodeError:
         return True
 
 

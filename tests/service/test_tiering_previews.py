@@ -2,11 +2,13 @@
 
 import asyncio
 from contextlib import suppress
+from uuid import UUID
 
 import grpc
 import pytest
 from loyalty.tiering.v1 import rules_pb2
 
+from services.tiering.usecases.preview import compute_preview
 from tests.service.contents import contents
 from tests.service.refusals import refused
 from tests.service.tiering_calls import (
@@ -39,6 +41,20 @@ async def town(tiering: Tiering) -> None:
 
 def moves(preview: rules_pb2.Preview) -> dict[tuple[str, str], int]:
     return {(move.from_tier, move.to_tier): move.members for move in preview.matrix}
+
+
+def forget_slices(tiering: Tiering) -> int:
+    """Let the first 22 slices not have been computed; answers how many of them there were."""
+    tiering.rows(
+        "WITH gone AS (DELETE FROM preview_movers WHERE mod(member, 32) < 22 RETURNING 1)"
+        " SELECT * FROM gone"
+    )
+    return len(
+        tiering.rows(
+            "WITH gone AS (DELETE FROM preview_slices WHERE slice < 22 RETURNING 1)"
+            " SELECT * FROM gone"
+        )
+    )
 
 
 async def test_a_preview_tells_who_moves_and_changes_nothing(tiering: Tiering) -> None:
@@ -151,19 +167,29 @@ async def test_a_preview_resumed_computes_what_is_missing_alone(tiering: Tiering
     await town(tiering)
     draft = await tiering.draft(with_thresholds(gold=1200))
     whole = await tiering.preview(draft)
-    tiering.rows(
-        "WITH gone AS (DELETE FROM preview_slices WHERE slice < 22 RETURNING 1) SELECT * FROM gone"
-    )
-    tiering.rows(
-        "WITH gone AS (DELETE FROM preview_movers WHERE mod(member, 32) < 22 RETURNING 1)"
-        " SELECT * FROM gone"
-    )
+    forget_slices(tiering)
     movers = await tiering.movers(whole.name)
     assert len(movers) == 3
     answers = [answer async for answer in tiering.preview_call(resumed_preview=whole.name)]
     assert answers[0].progress.members_done < 40
     assert answers[-1].preview == whole
     assert len(await tiering.movers(whole.name)) == 5
+
+
+async def test_after_each_slice_a_preview_rests(tiering: Tiering) -> None:
+    await town(tiering)
+    whole = await tiering.preview(await tiering.draft(with_thresholds(gold=1200)))
+    forgotten = forget_slices(tiering)
+    done_at_rests = []
+
+    def rest() -> None:
+        done_at_rests.append(tiering.rows("SELECT count(*) FROM preview_slices")[0][0])
+
+    preview_id = UUID(whole.name.removeprefix("previews/"))
+    await asyncio.to_thread(
+        compute_preview, tiering.database, tiering.database, preview_id, rest=rest
+    )
+    assert done_at_rests == list(range(32 - forgotten + 1, 33))
 
 
 @pytest.mark.parametrize("name", [f"previews/{0:032x}"])

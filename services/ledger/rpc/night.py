@@ -19,7 +19,7 @@ WALLETS_MAX = 2_000
 # So much is handed to the committers at once; what tills ask meanwhile comes between.
 WALLETS_AT_ONCE = 250
 # How long after a part, in times of what it took, the tills have the shards to themselves.
-REST = 2.0
+REST = 4.0
 
 
 class Night(night_pb2_grpc.NightServiceServicer):

@@ -88,8 +88,15 @@ def begin_preview(database: Engine, wanted: Wanted, *, now: datetime) -> UUID:
         return preview.id
 
 
-def compute_preview(reading: Engine, writing: Engine, preview_id: UUID) -> None:
-    """Compute the slices that are not computed yet, and keep each as it is done.
+def compute_preview(
+    reading: Engine,
+    writing: Engine,
+    preview_id: UUID,
+    *,
+    rest: Callable[[], None] = lambda: None,
+) -> None:
+    """Compute the slices that are not computed yet, and keep each as it is done; after each comes a
+    rest.
 
     What is read is read at one moment; a preview that was stopped and goes on reads what is known
     by then. Refuses: PreviewNotFound, PreviewUnderWay.
@@ -113,6 +120,7 @@ def compute_preview(reading: Engine, writing: Engine, preview_id: UUID) -> None:
                     effective_day=preview.effective_day,
                 )
                 _keep(writing, preview, number, part, movers, history, in_force.rule_set)
+                rest()
 
 
 def _reader(
