@@ -5,7 +5,7 @@ transaction of a few sales is bound by its round trips, not by its rows. The ses
 protocol through psycopg 3: psycopg2 knows neither its pipeline nor values in binary.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -78,7 +78,7 @@ class BatchTransaction:
         # Who asked, by the places of their statements among those that wait or were started.
         self._asked: dict[int, Asked] = {}
         self._copied: list[Rows] = []
-        self._settle: Callable[[], object] | None = None
+        self._committing = False
         self.ended = False
 
     @property
@@ -121,17 +121,19 @@ class BatchTransaction:
             self.send()
             with driver_errors(self._connection, "COPY"):
                 self._pipeline.copy([(rows.target, rows.data) for rows in self._copied], "COMMIT")
-            self._settle = self._pipeline.copied
         else:
             self._waiting.append((COMMIT, *NO_VALUES))
             self._start(last=True)
-            self._settle = self._hear
+        self._committing = True
 
     def settle(self) -> None:
         """Wait until the database has committed, where it was told to."""
-        if self._settle is not None and not self.ended:
+        if self._committing and not self.ended:
             with driver_errors(self._connection, "COMMIT"):
-                self._settle()
+                if self._copied:
+                    self._pipeline.copied()
+                else:
+                    self._hear()
             self.ended = True
 
     def start(self) -> None:
@@ -141,7 +143,7 @@ class BatchTransaction:
 
     def send(self) -> None:
         """Run what waits; after the `commit` that is all there is to wait for."""
-        if self._settle is not None:
+        if self._committing:
             self.settle()
         elif self._waiting or self._pipeline.started:
             self._start(last=True)

@@ -27,7 +27,9 @@ class _Job(Generic[Command, Answer]):
 
     def __init__(self, commands: Sequence[Command], caller: object | None) -> None:
         self.commands = commands
-        self.caller = self if caller is None else caller
+        # Not the job itself for who has none: a job that held itself would hold what it was asked
+        # and answered until cycles are looked for.
+        self.caller = object() if caller is None else caller
         self.future: asyncio.Future[Sequence[Answer | Exception]] = (
             asyncio.get_running_loop().create_future()
         )
