@@ -25,7 +25,7 @@ Value: TypeAlias = bytes | None
 # The name of a prepared statement and the values of its parameters, each in its format.
 Call: TypeAlias = tuple[bytes, Sequence[Value], Sequence[int]]
 
-# What a lone transaction takes and half as much again, on a machine that has little else to do.
+# The longest that a lone transaction waits on a machine with little else to do, half as much again.
 LOOK_SECONDS = 0.000_6
 
 
@@ -144,8 +144,7 @@ class Pipeline:
 
     def _result(self) -> PGresult | None:
         while self._connection.is_busy():
-            if not (self.is_urgent and self._is_near and self._look()):
-                self._wait(select.POLLIN)
+            self._wait(select.POLLIN)
             self._connection.consume_input()
         return self._connection.get_result()
 
@@ -155,21 +154,19 @@ class Pipeline:
             if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
                 self._connection.consume_input()
 
-    def _look(self) -> bool:
-        """Look for an answer until it is there or it took too long; answers whether it came.
+    def _wait(self, events: int) -> int:
+        self._poll.register(self._connection.socket, events)
+        if self.is_urgent and self._is_near:
+            self._look()
+        [(_, found)] = self._poll.poll()
+        return found
+
+    def _look(self) -> None:
+        """Look for what is waited for until it is there or takes too long.
 
         A core that fell asleep takes longer to wake than a small answer takes to come. Whoever
         else wants this one gets it between two looks.
         """
-        self._poll.register(self._connection.socket, select.POLLIN)
         until = time.monotonic() + LOOK_SECONDS
-        while not self._poll.poll(0):
-            if time.monotonic() > until:
-                return False
+        while not self._poll.poll(0) and time.monotonic() < until:
             os.sched_yield()
-        return True
-
-    def _wait(self, events: int) -> int:
-        self._poll.register(self._connection.socket, events)
-        [(_, found)] = self._poll.poll()
-        return found

@@ -13,7 +13,7 @@ from services.tiering.storage import changed_days
 from services.tiering.storage.changed_days import SUMS, Insertion
 from services.tiering.storage.columns import Columns, can_copy, copy_in, literal
 from services.tiering.storage.members import NOBODY, Owners
-from services.tiering.storage.slices import SLICES, slice_of
+from services.tiering.storage.slices import slice_of
 
 AMOUNTS = {
     "day": "i4",
@@ -64,10 +64,10 @@ def add(connection: Connection, movements: Movements, owners: Owners) -> None:
     """Add movements to the members who own the wallets; those of others wait for their owner."""
     members, origins = owners.of(movements.wallet)
     # By slices: the database looks for the part of the table a row belongs to when it changes.
-    order = np.lexsort((movements.day, members, members % SLICES))
+    slices = slice_of(members)
+    order = np.lexsort((movements.day, members, slices))
     columns = {name: column[order] for name, column in movements._asdict().items()}
-    columns |= {"member": members[order], "origin": origins[order]}
-    columns["slice"] = columns["member"] % SLICES
+    columns |= {"slice": slices[order], "member": members[order], "origin": origins[order]}
     is_owned, is_own = columns["member"] != NOBODY, columns["origin"] == NOBODY
     insertions = [
         *_insertions(connection, "activity", OWN, _only(columns, is_owned & is_own)),

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from services.plumbing.prepared import Statement
 from services.tiering.domain.columns import Booleans, Int32s
 from services.tiering.storage.columns import Columns, literal, packed, run_packed
+from services.tiering.storage.slices import numbers_of
 
 SUMS = ("points", "spend_minor", "visits")
 NAMES = ", ".join(SUMS)
@@ -48,7 +49,7 @@ def insertions(changed: Columns) -> Iterator[Insertion]:
 
 def touch(connection: Connection, numbers: Sequence[int], day: int) -> None:
     """Have members evaluated anew at the next close, from a day on."""
-    members = np.unique(np.array(numbers, np.int32))
+    members = numbers_of(numbers)
     nothing = np.zeros(len(members), np.int64)
     changed = {"day": np.full(len(members), day), "member": members}
     for statement, values in insertions(changed | dict.fromkeys(SUMS, nothing)):
