@@ -128,7 +128,11 @@ async def _start(module: str) -> _Child:
 
 def _run(module: str, socket_number: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", module, str(socket_number)]
-    return subprocess.Popen(command, pass_fds=[socket_number])  # noqa: S603 — a module of ours
+    # Linux shares processors between sessions first: within its parent's, a child would take from
+    # the parent's part alone. Ctrl-C in a terminal is for the parent, too.
+    return subprocess.Popen(  # noqa: S603 — a module of ours
+        command, pass_fds=[socket_number], start_new_session=True
+    )
 
 
 @dataclass(frozen=True, slots=True)

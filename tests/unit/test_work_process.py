@@ -21,6 +21,13 @@ async def test_a_child_answers_in_the_order_it_is_asked() -> None:
     await worker.close()
 
 
+async def test_a_child_has_a_session_of_its_own() -> None:
+    worker = WorkProcess(MODULE, b"<")
+    number = int(await worker.ask(NUMBER))
+    assert os.getsid(number) == number
+    await worker.close()
+
+
 async def test_nobody_waits_for_what_a_child_does_afterwards(tmp_path: Path) -> None:
     worker = WorkProcess(MODULE, b"<")
     there = tmp_path / "there"
