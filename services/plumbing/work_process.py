@@ -6,7 +6,6 @@ another process. The child ends when its parent does, however that ended: the so
 
 import asyncio
 import logging
-import signal
 import socket
 import struct
 import subprocess
@@ -129,7 +128,7 @@ async def _start(module: str) -> _Child:
 def _run(module: str, socket_number: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", module, str(socket_number)]
     # Linux shares processors between sessions first: within its parent's, a child would take from
-    # the parent's part alone. Ctrl-C in a terminal is for the parent, too.
+    # the parent's part alone. And Ctrl-C in a terminal is for the parent, who says when it is over.
     return subprocess.Popen(  # noqa: S603 — a module of ours
         command, pass_fds=[socket_number], start_new_session=True
     )
@@ -148,8 +147,6 @@ def serve(arguments: Sequence[str], opened: Callable[[bytes], Worker]) -> None:
 
     arguments are the program's; opened makes the worker of the opening.
     """
-    # Ctrl-C reaches the parent's whole group; the parent says when it is over.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=int(arguments[0])) as channel:
         requests = _requests(channel)
         for opening in requests:
